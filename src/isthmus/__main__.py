@@ -1,0 +1,24 @@
+"""`python -m isthmus`: a role's process (`controller`), or the command line.
+
+Roles are told apart before anything of the command line is imported: click and rich cost memory that a
+process which runs for months should not hold.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the role named by the first argument, else the command line."""
+    if sys.argv[1:2] == ["controller"]:
+        from isthmus.controller.run import main as controller
+
+        sys.exit(controller())
+    from isthmus.cli import main as command_line
+
+    command_line()
+
+
+if __name__ == "__main__":
+    main()
