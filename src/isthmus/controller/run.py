@@ -1,0 +1,109 @@
+"""The controller process from start to end: credentials, the leader lease, the modules, SIGTERM.
+
+One task group owns everything. SIGTERM cancels it, which closes connections and releases the lease. Losing
+the lease, or an error that no reconcile loop handled, ends the process with exit code 1: the kubelet starts
+it again and, all state being in API objects, nothing is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+
+from isthmus.controller.health import Health
+from isthmus.kube.client import Client
+from isthmus.kube.credentials import Credentials, in_cluster, load_kubeconfig
+from isthmus.kube.errors import ConfigurationError, KubeError
+from isthmus.kube.lease import LeaderElection
+from isthmus.kube.manager import Manager
+from isthmus.kube.options import Options, options_from_environment
+
+LEASE = "66cf253f.ctrlmgr.liqo.io"
+"""The name stock Liqo's controller manager elects its leader under: one of the two runs, never both."""
+
+logger = logging.getLogger(__name__)
+
+
+class LeaseLostError(KubeError):
+    """Another process leads now; this one has to end."""
+
+
+def main() -> int:
+    """Run the controller; returns the process's exit code."""
+    logging.basicConfig(
+        level=os.environ.get("ISTHMUS_LOG_LEVEL", "INFO"),
+        format="%(asctime)s %(levelname).1s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        options = options_from_environment()
+        credentials = own_credentials()
+    except ConfigurationError as error:
+        logger.error("%s", error)
+        return 2
+    try:
+        asyncio.run(_run(options, credentials))
+    except* KubeError as group:
+        for error in group.exceptions:
+            logger.error("%s", error)
+        return 1
+    return 0
+
+
+def own_credentials() -> Credentials:
+    """The pod's service account, or $KUBECONFIG for a controller that is run by hand outside a cluster."""
+    return load_kubeconfig() if os.environ.get("KUBECONFIG") else in_cluster()
+
+
+async def _run(options: Options, credentials: Credentials) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with Client(credentials) as client:
+        health = Health(client, options.health_port)
+        serving = asyncio.create_task(health.run())
+        leading = asyncio.create_task(_lead(options, client, health))
+        stopping = asyncio.create_task(stop.wait())
+        done, pending = await asyncio.wait({serving, leading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        for task in done:
+            task.result()
+
+
+async def _lead(options: Options, client: Client, health: Health) -> None:
+    election = LeaderElection(client, LEASE, options.namespace, options.pod_name)
+    await election.acquire()
+    logger.info("leading as %s, cluster %s", options.pod_name, options.cluster_id)
+    manager = Manager(client)
+    setup(manager, options)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_until_lost(election))
+        group.create_task(manager.run())
+        # What is imported and wired by now lives as long as the process: no need to walk it again.
+        gc.collect()
+        gc.freeze()
+        health.ready = True
+
+
+async def _until_lost(election: LeaderElection) -> None:
+    await election.hold()
+    raise LeaseLostError("the leader lease is lost to another process; ending to start anew")
+
+
+def setup(manager: Manager, options: Options) -> None:
+    """Wire the modules that are switched on; the others are not even imported."""
+    if "authentication" in options.modules:
+        from isthmus import peering
+
+        peering.setup(manager, options)
+    if "offloading" in options.modules:
+        from isthmus import offloading
+
+        offloading.setup(manager, options)
