@@ -1,0 +1,165 @@
+"""The options that many commands share, each written once.
+
+`cluster_options` and `remote_cluster_options` hand the command the `Credentials` of a resolved kubeconfig
+context, as `credentials` and `remote_credentials`; a kubeconfig that cannot be used ends the command with one
+line that says whether it was the local or the remote cluster's, and by which flag it is given.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from isthmus.cli.errors import CommandError
+from isthmus.cli.parameters import Duration
+from isthmus.kube.credentials import Credentials, load_kubeconfig
+from isthmus.kube.errors import ConfigurationError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SELECTORS = ("kubeconfig", "context", "cluster", "user")
+
+
+def examples(*lines: str) -> str:
+    """An epilogue with one example a line; a line starting with `#` explains the next."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def cluster_options(command: F) -> F:
+    """Add --kubeconfig, --context, --cluster and --user; the command takes `credentials: Credentials`."""
+    return _kubeconfig_options(command, prefix="", whose="")
+
+
+def remote_cluster_options(command: F) -> F:
+    """Add the same flags with the prefix `--remote-`; the command takes `remote_credentials: Credentials`."""
+    return _kubeconfig_options(command, prefix="remote-", whose="remote ")
+
+
+def _kubeconfig_options(command: F, *, prefix: str, whose: str) -> F:
+    variable = prefix.replace("-", "_")
+
+    @functools.wraps(command)
+    def resolve(*args: Any, **kwargs: Any) -> Any:
+        chosen = {name: kwargs.pop(f"{variable}{name}") or "" for name in _SELECTORS}
+        kwargs[f"{variable}credentials"] = _load(chosen, prefix=prefix, whose=whose)
+        return command(*args, **kwargs)
+
+    where = f"the {whose}cluster" if whose else "the cluster"
+    added: Callable[..., Any] = resolve
+    for name, metavar, text in (
+        ("user", "NAME", f"User of the kubeconfig to use towards {where}."),
+        ("cluster", "NAME", f"Cluster of the kubeconfig to use as {where}."),
+        ("context", "NAME", f"Context of the kubeconfig to use for {where}."),
+        ("kubeconfig", "FILE", f"Kubeconfig of {where}." + ("" if whose else " [env: KUBECONFIG]")),
+    ):
+        flag = f"--{prefix}{name}"
+        added = click.option(flag, f"{variable}{name}", metavar=metavar, default=None, help=text)(added)
+    return added  # type: ignore[return-value]
+
+
+def _load(chosen: dict[str, str], *, prefix: str, whose: str) -> Credentials:
+    if whose and not any(chosen.values()):
+        raise click.UsageError(
+            "no remote cluster given: add --remote-kubeconfig FILE (or --remote-context NAME for another "
+            "context of the same kubeconfig)"
+        )
+    try:
+        return load_kubeconfig(
+            chosen["kubeconfig"] or None,
+            context=chosen["context"],
+            cluster=chosen["cluster"],
+            user=chosen["user"],
+        )
+    except ConfigurationError as error:
+        raise CommandError(f"{whose or 'local '}cluster, --{prefix}kubeconfig: {error}") from error
+
+
+def namespace_option(command: F) -> F:
+    """Add -n/--namespace, where Isthmus is installed; the command takes `namespace: str`."""
+    return click.option(
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        default="liqo",
+        show_default=True,
+        help="Namespace Isthmus is installed in.",
+    )(command)
+
+
+def remote_namespace_option(command: F) -> F:
+    """Add --remote-namespace; the command takes `remote_namespace: str`."""
+    return click.option(
+        "--remote-namespace",
+        metavar="NAME",
+        default="liqo",
+        show_default=True,
+        help="Namespace Isthmus (or Liqo) is installed in, in the remote cluster.",
+    )(command)
+
+
+def timeout_option(default: str) -> Callable[[F], F]:
+    """Add --timeout with a default such as `10m`; the command takes `timeout: float`, in seconds."""
+    return click.option(
+        "--timeout",
+        type=Duration(),
+        default=default,
+        show_default=True,
+        help="How long to wait in all, for instance 90s or 10m.",
+    )
+
+
+def confirm_option(command: F) -> F:
+    """Add --skip-confirm; the command takes `skip_confirm: bool` and calls `confirm`."""
+    return click.option("--skip-confirm", is_flag=True, help="Do not ask before acting.")(command)
+
+
+def confirm(question: str, *, skip: bool) -> None:
+    """Ask on the terminal unless told not to; without a terminal nothing destructive goes ahead unasked."""
+    if skip:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError(
+            f"{question.rstrip('?')}: there is no terminal to ask on", "confirm with --skip-confirm", code=2
+        )
+    if not click.confirm(question, err=True):
+        raise click.Abort
+
+
+def output_option(command: F) -> F:
+    """Add -o/--output; the command takes `output: str`: json, yaml or "" for people."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["json", "yaml"]),
+        default=None,
+        callback=lambda _context, _parameter, value: value or "",
+        help="Print as JSON or YAML.",
+    )(command)
+
+
+def verbose_option(command: F) -> F:
+    """Add -v/--verbose: a failure shows its traceback. The command takes no argument for it."""
+    return click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_remember_verbose,
+        help="Show details, and the traceback of a failure.",
+    )(command)
+
+
+def _remember_verbose(context: click.Context, _parameter: click.Parameter, value: bool) -> bool:
+    if value and isinstance(context.obj, dict):
+        context.obj["verbose"] = True
+    return value
+
+
+def is_verbose() -> bool:
+    """Whether --verbose was given to the command that runs."""
+    context = click.get_current_context(silent=True)
+    return bool(context is not None and isinstance(context.obj, dict) and context.obj.get("verbose"))

@@ -1,0 +1,97 @@
+"""The command `isthmus`: which sub-commands there are, imported only when they are asked for.
+
+The table here carries each command's one-line summary, so that help needs no import; a test keeps it equal to
+what the command says of itself.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Any, NamedTuple
+
+import click
+
+from isthmus.cli.options import examples
+
+
+class Entry(NamedTuple):
+    """A sub-command: the module whose attribute of the same name is the click command, and its summary."""
+
+    module: str
+    summary: str
+
+
+SECTIONS: dict[str, dict[str, Entry]] = {
+    "Installation": {
+        "install": Entry("isthmus.cli.install", "Install Isthmus in a cluster, or upgrade it."),
+        "uninstall": Entry("isthmus.cli.uninstall", "Remove Isthmus from a cluster."),
+        "version": Entry("isthmus.cli.version", "Show the version here and in the cluster."),
+    },
+    "Peering": {
+        "peer": Entry("isthmus.cli.peer", "Let this cluster use the resources of another."),
+        "unpeer": Entry("isthmus.cli.unpeer", "End a peering."),
+        "info": Entry("isthmus.cli.info", "Show the installation and its peerings."),
+    },
+    "Offloading": {
+        "offload": Entry("isthmus.cli.offload", "Extend namespaces to other clusters."),
+        "unoffload": Entry("isthmus.cli.unoffload", "Take namespaces back."),
+    },
+    "Development": {
+        "lab": Entry("isthmus.cli.lab", "Real clusters on this machine, to try things."),
+    },
+}
+ENTRIES: dict[str, Entry] = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are run or asked for help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every sub-command, in the order of the table."""
+        return list(ENTRIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the sub-command; None where there is no such one."""
+        entry = ENTRIES.get(cmd_name)
+        if entry is None:
+            return None
+        command = getattr(importlib.import_module(entry.module), cmd_name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{entry.module}.{cmd_name} is no click command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest name where the one given does not exist."""
+        if args and args[0] not in ENTRIES and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], ENTRIES, n=1)
+            advice = f', did you mean "{near[0]}"?' if near else f"; there are {', '.join(ENTRIES)}"
+            raise click.UsageError(f'unknown command "{args[0]}"{advice}', ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by what they are for."""
+        for title, entries in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, entry.summary) for name, entry in entries.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples(
+        "isthmus install --cluster-id rome",
+        "isthmus peer --remote-kubeconfig milan.kubeconfig",
+        "isthmus offload namespace shop",
+        "isthmus info",
+        "isthmus unpeer --remote-kubeconfig milan.kubeconfig",
+    ),
+)
+def root(**_: Any) -> None:
+    """Join Kubernetes clusters: let one run its pods in another.
+
+    Works on the cluster of the current kubeconfig context, as kubectl does; commands about two clusters take
+    the other one with --remote-kubeconfig or --remote-context.
+    """

@@ -1,0 +1,81 @@
+"""The shape of the command line: what is there, what help says, how a wrong call is told."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from isthmus.cli.execution import execute, program_name
+from isthmus.cli.root import ENTRIES, root
+
+PRESENT = [name for name, entry in ENTRIES.items() if importlib.util.find_spec(entry.module) is not None]
+
+
+def test_help_names_every_command_and_examples() -> None:
+    shown = CliRunner().invoke(root, ["--help"]).output
+    for name, entry in ENTRIES.items():
+        assert f"  {name} " in shown
+        assert entry.summary in shown
+    assert "Examples:" in shown
+
+
+@pytest.mark.parametrize("name", PRESENT)
+def test_each_command_is_what_the_table_says(name: str) -> None:
+    command = root.get_command(click.Context(root), name)
+    assert command is not None
+    assert command.name == name
+    assert (command.help or "").split("\n\n")[0].replace("\n", " ") == ENTRIES[name].summary
+
+
+@pytest.mark.parametrize("name", PRESENT)
+def test_help_of_each_command_has_examples(name: str) -> None:
+    result = CliRunner().invoke(root, [name, "--help"])
+    assert result.exit_code == 0
+    assert "Examples:" in result.output
+    assert f"isthmus {name}" in result.output
+
+
+def test_nothing_typed_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute([], "isthmus") == 0
+    assert "Usage: isthmus" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["per"], 'unknown command "per", did you mean "peer"?'),
+        (["frobnicate"], 'unknown command "frobnicate"; there are install,'),
+        (["--no-such-flag"], "--no-such-flag"),
+    ],
+)
+def test_a_wrong_call_is_one_error_and_exit_code_2(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(arguments, "isthmus") == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("error: ")
+    assert said in shown.err
+    assert shown.err.count("error") == 1
+
+
+def test_as_a_plugin_of_kubectl_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program_name("/usr/local/bin/kubectl-isthmus") == "kubectl isthmus"
+    assert program_name("/x/isthmus/__main__.py") == "isthmus"
+    execute(["--help"], "/usr/local/bin/kubectl-isthmus")
+    assert "Usage: kubectl isthmus" in capsys.readouterr().out
+
+
+def test_help_loads_no_command_and_no_rich() -> None:
+    program = (
+        "import sys; from isthmus.cli.execution import execute; execute(['--help']);"
+        "heavy = {'rich', 'yaml', 'cryptography', 'isthmus.cli.peer', 'isthmus.lab'} & set(sys.modules);"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
