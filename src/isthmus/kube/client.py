@@ -1,27 +1,45 @@
-"""Contract stub; see the docstrings. To be implemented by the kube helper."""
+"""The verbs of the Kubernetes API for one API server and one identity.
+
+A `Client` turns a verb into a `Call` value, has its `Session` send it and decodes the answer into the struct of
+the `Resource`. It keeps a small pool of connections, opened at the first request; `close` ends them. It owns no
+task; every method may be cancelled at any time. Errors are those of `errors`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import builtins
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import urlencode
 
-from msgspec import Raw, Struct
+import msgspec
+from msgspec import Struct
 
 from isthmus.kube.credentials import Credentials
+from isthmus.kube.decoding import Codec, WatchEvent
+from isthmus.kube.errors import Conflict, Expired, NotFound, TransportError
 from isthmus.kube.objects import Manifest, Object
 from isthmus.kube.resource import Resource
+from isthmus.kube.session import Call, Response, Session
+from isthmus.kube.upgrade import Upgraded, take_over
+from isthmus.kube.watch import pick_duration, watch_events
+
+__all__ = ["Client", "Page", "PatchType", "Response", "Upgraded", "WatchEvent"]
 
 T = TypeVar("T", bound=Object)
 
 PatchType = Literal["merge", "json", "strategic"]
+Query = list[tuple[str, str]]
 
-
-class Response(Struct, frozen=True):
-    """A complete HTTP answer."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
+PAGE_SIZE = 500
+_JSON = "application/json"
+_PARTIAL = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+_PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+_PATCH_TYPES = {
+    "merge": "application/merge-patch+json",
+    "json": "application/json-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+}
 
 
 class Page(Struct, Generic[T], frozen=True):
@@ -31,19 +49,13 @@ class Page(Struct, Generic[T], frozen=True):
     resource_version: str
 
 
-class WatchEvent(Struct, Generic[T], frozen=True):
-    """One event of a watch; `type` is ADDED, MODIFIED, DELETED or BOOKMARK."""
-
-    type: str
-    object: T
-
-
 class Client:
     """One API server, one identity: the verbs, over a small pool of kept connections.
 
     Failed reads and idempotent writes are tried again with bounded, jittered back-off on connection
-    errors, 429 (Retry-After honoured) and 5xx; `create` is retried only when the request surely did not
-    reach the server or was answered 429. Every request has a time limit. Errors are those of `errors`.
+    errors, 429 (Retry-After honoured) and 5xx; `create` and JSON patches are retried only when the request
+    surely did not reach the server or was answered 429. `timeout` bounds a request in seconds, all its attempts
+    and pauses included. Errors are those of `errors`; unusable credentials raise ConfigurationError here.
     """
 
     def __init__(
@@ -55,11 +67,17 @@ class Client:
         attempts: int = 5,
     ) -> None:
         self.credentials = credentials
-        raise NotImplementedError
+        self._session = Session(credentials, user_agent=user_agent, timeout=timeout, attempts=attempts)
+        self._codecs: dict[type[Object], Codec[Any]] = {}
+
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Bytes sent and received so far, inside TLS; upgraded connections count up to their upgrade."""
+        return self._session.traffic.sent, self._session.traffic.received
 
     async def close(self) -> None:
         """Close every connection; requests under way fail with TransportError."""
-        raise NotImplementedError
+        await self._session.close()
 
     async def __aenter__(self) -> Client:
         return self
@@ -69,11 +87,15 @@ class Client:
 
     async def get(self, resource: Resource[T], name: str, namespace: str = "") -> T:
         """Read one object. Raises NotFound."""
-        raise NotImplementedError
+        call = Call("GET", resource.path(namespace, name), _purpose("get", resource, namespace, name))
+        return await self._object(resource, call)
 
     async def find(self, resource: Resource[T], name: str, namespace: str = "") -> T | None:
         """Read one object, None where it is not there."""
-        raise NotImplementedError
+        try:
+            return await self.get(resource, name, namespace)
+        except NotFound:
+            return None
 
     async def list(
         self,
@@ -84,7 +106,47 @@ class Client:
         field_selector: str = "",
     ) -> Page[T]:
         """Read all objects, in pages of 500; `namespace` "" is every namespace."""
-        raise NotImplementedError
+        for last in (False, False, True):
+            items: builtins.list[T] = []
+            version = ""
+            try:
+                async for page in self.pages(
+                    resource, namespace, label_selector=label_selector, field_selector=field_selector
+                ):
+                    items += page.items
+                    version = page.resource_version
+            except Expired:
+                if last:  # A continue token went out of date three times: more changes than we can follow.
+                    raise
+            else:
+                break
+        return Page(items, version)
+
+    async def pages(
+        self,
+        resource: Resource[T],
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        size: int = PAGE_SIZE,
+    ) -> AsyncGenerator[Page[T], None]:
+        """Read all objects page by page, for those who need not hold all. Raises Expired in the middle."""
+        purpose = _purpose("list", resource, namespace)
+        accept = _PARTIAL_LIST if resource.metadata_only else _JSON
+        token = ""
+        while True:
+            query = _selectors(label_selector, field_selector)
+            query.append(("limit", str(size)))
+            if token:
+                query.append(("continue", token))
+            call = Call("GET", _target(resource.path(namespace), query), purpose, accept=accept)
+            response = await self._session.send(call)
+            listed = self._codec(resource).list(response.body)
+            yield Page(listed.items or [], listed.metadata.resource_version or "")
+            token = listed.metadata.continue_ or ""
+            if not token:
+                return
 
     async def create(
         self,
@@ -95,7 +157,12 @@ class Client:
         field_manager: str = "isthmus",
     ) -> T:
         """Create an object. apiVersion and kind are filled in. Raises AlreadyExists."""
-        raise NotImplementedError
+        namespace, name = _place(manifest, namespace)
+        target = _target(resource.path(namespace), [("fieldManager", field_manager)])
+        purpose = _purpose("create", resource, namespace, name)
+        return await self._object(
+            resource, Call("POST", target, purpose, _encode(resource, manifest), idempotent=False)
+        )
 
     async def update(
         self,
@@ -107,7 +174,10 @@ class Client:
         field_manager: str = "isthmus",
     ) -> T:
         """Replace an object (or its `subresource`, e.g. "status"). Raises Conflict, NotFound."""
-        raise NotImplementedError
+        namespace, name = _place(manifest, namespace)
+        target = _target(resource.path(namespace, name, subresource), [("fieldManager", field_manager)])
+        purpose = _purpose("update", resource, namespace, name, subresource)
+        return await self._object(resource, Call("PUT", target, purpose, _encode(resource, manifest)))
 
     async def apply(
         self,
@@ -120,7 +190,14 @@ class Client:
         force: bool = True,
     ) -> T:
         """Server-side apply; the name is the manifest's metadata.name. Raises Conflict when not forced."""
-        raise NotImplementedError
+        namespace, name = _place(manifest, namespace)
+        query = [("fieldManager", field_manager), ("force", "true" if force else "false")]
+        target = _target(resource.path(namespace, name, subresource), query)
+        purpose = _purpose("apply", resource, namespace, name, subresource)
+        body = _encode(resource, manifest)
+        return await self._object(
+            resource, Call("PATCH", target, purpose, body, content_type="application/apply-patch+yaml")
+        )
 
     async def patch(
         self,
@@ -134,7 +211,14 @@ class Client:
         field_manager: str = "isthmus",
     ) -> T:
         """Patch an object; `patch` is JSON-ready (a dict, or a list of operations for "json")."""
-        raise NotImplementedError
+        target = _target(resource.path(namespace, name, subresource), [("fieldManager", field_manager)])
+        purpose = _purpose("patch", resource, namespace, name, subresource)
+        body = msgspec.json.encode(patch)
+        # Adding to a list twice is not adding once: JSON patches are not repeated blindly.
+        call = Call(
+            "PATCH", target, purpose, body, content_type=_PATCH_TYPES[type], idempotent=type != "json"
+        )
+        return await self._object(resource, call)
 
     async def delete(
         self,
@@ -147,10 +231,31 @@ class Client:
         propagation: Literal["", "Foreground", "Background", "Orphan"] = "",
     ) -> bool:
         """Delete an object; with `uid` only that very one. True where it was there, False where not
-        (NotFound, or the uid is another's)."""
-        raise NotImplementedError
+        (NotFound, or the uid is another's). A namespace that is being deleted already counts as there."""
+        options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        if grace_period_seconds is not None:
+            options["gracePeriodSeconds"] = grace_period_seconds
+        if propagation:
+            options["propagationPolicy"] = propagation
+        purpose = _purpose("delete", resource, namespace, name)
+        call = Call(
+            "DELETE", resource.path(namespace, name), purpose, msgspec.json.encode(options), accept=_PARTIAL
+        )
+        try:
+            await self._session.send(call)
+        except NotFound:
+            return False
+        except Conflict as error:
+            if uid and "precondition" in str(error).lower():
+                return False
+            if resource.plural == "namespaces" and not resource.group:
+                return True
+            raise
+        return True
 
-    def watch(
+    async def watch(
         self,
         resource: Resource[T],
         namespace: str = "",
@@ -159,52 +264,129 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
         send_initial_events: bool = False,
-    ) -> AsyncIterator[WatchEvent[T]]:
-        """Stream one watch until the server ends it; raises Expired, TransportError, ApiError."""
-        raise NotImplementedError
+        opened: Callable[[], None] | None = None,
+    ) -> AsyncGenerator[WatchEvent[T], None]:
+        """Stream one watch until the server ends it; raises Expired, TransportError, ApiError.
+
+        With `send_initial_events` (WatchList) the objects there are come first, as ADDED, then a BOOKMARK with
+        the annotation k8s.io/initial-events-end. `opened` is called when the server has accepted the watch.
+        """
+        duration = pick_duration()
+        query = _selectors(label_selector, field_selector)
+        query += [("watch", "1"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", str(duration))]
+        if resource_version:
+            query.append(("resourceVersion", resource_version))
+        if send_initial_events:
+            query += [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")]
+        accept = _PARTIAL if resource.metadata_only else _JSON
+        call = Call(
+            "GET",
+            _target(resource.path(namespace), query),
+            _purpose("watch", resource, namespace),
+            accept=accept,
+        )
+        events = watch_events(self._session, call, self._codec(resource), duration, opened)
+        try:
+            async for event in events:
+                yield event
+        finally:
+            await events.aclose()
 
     async def request(
         self,
         method: str,
         path: str,
         *,
-        query: list[tuple[str, str]] | None = None,
+        query: Query | None = None,
         body: bytes = b"",
         content_type: str = "application/json",
         accept: str = "application/json",
         timeout: float | None = None,
     ) -> Response:
-        """Any request; an answer of 400 or above is raised as the matching ApiError."""
-        raise NotImplementedError
+        """Any request; an answer of 300 or above is raised as the matching ApiError. POST is not repeated."""
+        call = Call(
+            method,
+            _target(path, query or []),
+            f"{method} {path}",
+            body,
+            content_type=content_type,
+            accept=accept,
+            idempotent=method in ("GET", "HEAD", "PUT", "DELETE"),
+        )
+        return await self._session.send(call, timeout)
 
-    def stream(
-        self, method: str, path: str, *, query: list[tuple[str, str]] | None = None
-    ) -> AsyncIterator[bytes]:
+    async def stream(
+        self, method: str, path: str, *, query: Query | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """Stream the body of an answer (for instance a log that is followed)."""
-        raise NotImplementedError
+        call = Call(method, _target(path, query or []), f"{method} {path}", accept="*/*")
+        connection = await self._session.open(call)
+        try:
+            while chunk := await connection.read():
+                yield chunk
+        except TransportError as error:
+            raise TransportError(f"{call.purpose}: {error}") from None
+        finally:
+            self._session.end(connection)
 
     async def upgrade(
-        self, method: str, path: str, *, query: list[tuple[str, str]], headers: list[tuple[str, str]]
+        self, method: str, path: str, *, query: Query, headers: builtins.list[tuple[str, str]]
     ) -> Upgraded:
         """Ask for a protocol upgrade (SPDY/3.1 or WebSocket) and hand out the raw connection.
 
         `headers` carries Upgrade, Connection and the protocol's own. Raises ApiError where refused.
         """
-        raise NotImplementedError
+        call = Call(method, _target(path, query), f"{method} {path}", accept="*/*", headers=headers)
+        connection = await self._session.open(call, expect=101)
+        reader, writer = take_over(*connection.detach())
+        return Upgraded(connection.headers, reader, writer)
 
     async def version(self) -> str:
         """The API server's gitVersion, e.g. v1.36.3."""
-        raise NotImplementedError
+        response = await self.request("GET", "/version")
+        try:
+            return str(msgspec.json.decode(response.body)["gitVersion"])
+        except (msgspec.DecodeError, KeyError, TypeError):
+            raise TransportError("GET /version: the answer is not that of a Kubernetes API server") from None
+
+    def _codec(self, resource: Resource[T]) -> Codec[T]:
+        codec = self._codecs.get(resource.type)
+        if codec is None:
+            codec = self._codecs[resource.type] = Codec(resource.type)
+        return codec
+
+    async def _object(self, resource: Resource[T], call: Call) -> T:
+        if resource.metadata_only:
+            call = msgspec.structs.replace(call, accept=_PARTIAL)
+        response = await self._session.send(call)
+        return self._codec(resource).object(response.body)
 
 
-class Upgraded(Struct):
-    """A connection after 101: the answer's headers and the two raw byte directions."""
-
-    headers: list[tuple[str, str]]
-    reader: Any
-    """Has `async read(n) -> bytes`; b"" at the end (asyncio.StreamReader's contract)."""
-    writer: Any
-    """Has `write(bytes)`, `async drain()`, `write_eof()`, `close()` (asyncio.StreamWriter's contract)."""
+def _purpose(
+    verb: str, resource: Resource[Any], namespace: str = "", name: str = "", subresource: str = ""
+) -> str:
+    what = f"{resource.plural}/{subresource}" if subresource else resource.plural
+    where = f"{namespace}/{name}" if namespace and name else name or namespace
+    return f"{verb} {what} {where}".rstrip()
 
 
-RAW_EMPTY = Raw(b"{}")
+def _target(path: str, query: Query) -> str:
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def _selectors(label_selector: str, field_selector: str) -> Query:
+    query = []
+    if label_selector:
+        query.append(("labelSelector", label_selector))
+    if field_selector:
+        query.append(("fieldSelector", field_selector))
+    return query
+
+
+def _place(manifest: Manifest, namespace: str) -> tuple[str, str]:
+    metadata = manifest.get("metadata") or {}
+    return namespace or metadata.get("namespace", ""), metadata.get("name", "")
+
+
+def _encode(resource: Resource[Any], manifest: Manifest) -> bytes:
+    return msgspec.json.encode({**manifest, "apiVersion": resource.api_version, "kind": resource.kind})

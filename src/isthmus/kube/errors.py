@@ -20,6 +20,8 @@ A message names what was asked for (verb, resource, name) and what was answered,
 credential.
 """
 
+# ruff: noqa: N818  (the names are the reasons Kubernetes itself gives)
+
 from __future__ import annotations
 
 
@@ -32,7 +34,14 @@ class ConfigurationError(KubeError):
 
 
 class TransportError(KubeError):
-    """The request got no complete answer; whether the server acted on it is not known."""
+    """The request got no complete answer; whether the server acted on it is not known.
+
+    `sent` is False where the request surely did not reach the server (no connection was made).
+    """
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class CertificateError(TransportError):

@@ -6,8 +6,10 @@ use are in `builtin.py`, the liqo.io kinds beside their structs in `isthmus.api`
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
+from urllib.parse import quote
 
 from isthmus.kube.objects import Object
 
@@ -26,7 +28,7 @@ class Resource(Generic[T]):
     version: str
     plural: str
     kind: str
-    type: type[T]
+    type: builtins.type[T]
     namespaced: bool = True
     metadata_only: bool = False
 
@@ -35,22 +37,25 @@ class Resource(Generic[T]):
         """`group/version`, or `version` for the core group, as in an object's apiVersion."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
-    def view(self, type_: type[U]) -> Resource[U]:
+    def view(self, type_: builtins.type[U]) -> Resource[U]:
         """The same kind decoded into another struct, one with other fields of interest."""
-        return replace(self, type=type_)  # type: ignore[arg-type, return-value]
+        return replace(self, type=type_)  # type: ignore[return-value, arg-type]
 
     def partial(self) -> Resource[Object]:
         """The same kind with metadata only."""
         return replace(self, type=Object, metadata_only=True)  # type: ignore[arg-type, return-value]
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The URL path of the collection, of one object or of its subresource."""
+        """The URL path of the collection, of one object or of its subresource.
+
+        Names are percent-encoded: one that came from another cluster cannot lead out of its place.
+        """
         parts = ["/apis", self.group, self.version] if self.group else ["/api", self.version]
         if namespace and self.namespaced:
-            parts += ["namespaces", namespace]
+            parts += ["namespaces", quote(namespace, safe="")]
         parts.append(self.plural)
         if name:
-            parts.append(name)
+            parts.append(quote(name, safe=":"))
         if subresource:
             parts.append(subresource)
         return "/".join(parts)

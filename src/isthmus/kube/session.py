@@ -1,0 +1,227 @@
+"""Sending requests to one API server: authenticated, pooled, bounded in time, tried again where that is safe.
+
+A `Call` is a request as a value; `Session` is the one place that does the I/O. `send` gets a whole answer,
+`open` a connection of its own whose answer's head has come, for streams and upgrades. A request that is cancelled
+or fails half-way closes its connection; the pool never sees it again. Owns no task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from msgspec import Struct
+
+from isthmus.kube import errors
+from isthmus.kube.authentication import Authenticator
+from isthmus.kube.credentials import Credentials
+from isthmus.kube.decoding import Status
+from isthmus.kube.dial import dial, parse_endpoint
+from isthmus.kube.errors import ApiError, TransportError, Unauthorized
+from isthmus.kube.http import Connection, Traffic, render_request
+from isthmus.kube.pool import Pool
+from isthmus.kube.retry import jitter, plan_retry
+
+CONNECT_TIMEOUT = 10.0
+MAX_BODY = 128 << 20
+"""Bytes of a whole answer accepted; what is larger is read in pages or streamed."""
+MAX_ERROR_BODY = 1 << 20
+
+_BY_CODE: dict[int, type[ApiError]] = {
+    400: errors.BadRequest,
+    401: errors.Unauthorized,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    409: errors.Conflict,
+    410: errors.Expired,
+    422: errors.Invalid,
+    429: errors.TooManyRequests,
+}
+
+
+class Response(Struct, frozen=True):
+    """A complete HTTP answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Call(Struct, frozen=True):
+    """A request; `purpose` says in an error what was asked for, `idempotent` whether it may be repeated."""
+
+    method: str
+    target: str
+    purpose: str
+    body: bytes = b""
+    content_type: str = "application/json"
+    accept: str = "application/json"
+    idempotent: bool = True
+    headers: list[tuple[str, str]] = []
+
+
+class Session:
+    """One identity towards one API server; see the module's text."""
+
+    def __init__(self, credentials: Credentials, *, user_agent: str, timeout: float, attempts: int) -> None:
+        self._endpoint = parse_endpoint(
+            credentials.server, credentials.tls_server_name, credentials.proxy_url
+        )
+        self._authenticator = Authenticator(credentials, self._endpoint.secure)
+        self._generation = 0
+        self._timeout = timeout
+        self._attempts = max(1, attempts)
+        self._fixed = [("Host", self._endpoint.authority), ("User-Agent", user_agent)]
+        self.traffic = Traffic()
+        self._pool = Pool(self._dial)
+
+    async def close(self) -> None:
+        """Close every connection; what is under way fails with TransportError."""
+        await self._pool.close()
+
+    async def send(self, call: Call, timeout: float | None = None) -> Response:
+        """Send and read the whole answer within `timeout` seconds, attempts and pauses included.
+
+        Raises the matching ApiError for an answer of 300 or above, else TransportError.
+        """
+        limit = self._timeout if timeout is None else timeout
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limit
+        attempt = 0
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    return await self._attempt(call, limit)
+            except TimeoutError:
+                raise TransportError(f"{call.purpose}: no answer within {limit:g} s") from None
+            except Unauthorized as error:
+                if not self._authenticator.invalidate():
+                    raise
+                delay: float | None = 0.0
+                cause: errors.KubeError = error
+            except (ApiError, TransportError) as error:
+                delay = plan_retry(error, attempt, idempotent=call.idempotent, random=jitter())
+                cause = error
+            attempt += 1
+            if delay is None or attempt >= self._attempts or loop.time() + delay >= deadline:
+                raise cause
+            await asyncio.sleep(delay)
+
+    async def open(self, call: Call, expect: int = 0, timeout: float | None = None) -> Connection:
+        """Send on a connection of its own and wait for the answer's head; the caller ends it with `end`.
+
+        Not tried again. Raises ApiError where the status is not `expect` (0: any of 200 to 299), else
+        TransportError.
+        """
+        limit = self._timeout if timeout is None else timeout
+        connection: Connection | None = None
+        try:
+            async with asyncio.timeout(limit):
+                request = await self._render(call)
+                connection = await self._pool.open(min(CONNECT_TIMEOUT, limit))
+                connection.send(request)
+                status = await connection.head()
+                if (status != expect) if expect else not 200 <= status < 300:
+                    body = b"" if status == 101 else await connection.read_all(MAX_ERROR_BODY)
+                    if status == 401:
+                        self._authenticator.invalidate()
+                    raise forge_error(call, status, connection.headers, body)
+        except BaseException as error:
+            if connection is not None:
+                self._pool.discard(connection)
+            if isinstance(error, TimeoutError):
+                raise TransportError(f"{call.purpose}: no answer within {limit:g} s") from None
+            if type(error) is TransportError:
+                raise TransportError(f"{call.purpose}: {error}", sent=error.sent) from None
+            raise
+        return connection
+
+    def end(self, connection: Connection) -> None:
+        """Close a connection got with `open`."""
+        self._pool.discard(connection)
+
+    async def _attempt(self, call: Call, limit: float) -> Response:
+        request = await self._render(call)
+        connection = await self._pool.borrow(min(CONNECT_TIMEOUT, limit))
+        try:
+            return await self._exchange(connection, call, request)
+        except TransportError as error:
+            if not connection.reused or connection.answered or not (call.idempotent or not error.sent):
+                raise _about(call, error) from error
+        except BaseException:
+            connection.abort()
+            raise
+        finally:
+            self._pool.give_back(connection)
+        # The server had closed the kept connection before it answered: not a failure, only a race.
+        connection = await self._pool.borrow(min(CONNECT_TIMEOUT, limit), fresh=True)
+        try:
+            return await self._exchange(connection, call, request)
+        except TransportError as error:
+            raise _about(call, error) from error
+        except BaseException:
+            connection.abort()
+            raise
+        finally:
+            self._pool.give_back(connection)
+
+    async def _exchange(self, connection: Connection, call: Call, request: bytes) -> Response:
+        connection.send(request)
+        status = await connection.head()
+        body = await connection.read_all(MAX_BODY)
+        if status >= 300 or status < 200:
+            raise forge_error(call, status, connection.headers, body)
+        return Response(status, dict(connection.headers), body)
+
+    async def _render(self, call: Call) -> bytes:
+        authorization = await self._authenticator.authorization()
+        if self._generation != self._authenticator.generation:
+            self._generation = self._authenticator.generation
+            self._pool.forget_kept()
+        headers = [*self._fixed, ("Accept", call.accept)]
+        if authorization:
+            headers.append(("Authorization", authorization))
+        if call.body:
+            headers.append(("Content-Type", call.content_type))
+        headers += call.headers
+        return render_request(call.method, self._endpoint.prefix + call.target, headers, call.body)
+
+    async def _dial(self, timeout: float) -> Connection:
+        return await dial(self._endpoint, self._authenticator.context, self.traffic, timeout)
+
+
+def _about(call: Call, error: TransportError) -> TransportError:
+    """The same error, saying what was asked for."""
+    return type(error)(f"{call.purpose}: {error}", sent=error.sent)
+
+
+def forge_error(call: Call, status: int, headers: list[tuple[str, str]], body: bytes) -> ApiError:
+    """The exception for an answer that is no success."""
+    try:
+        details = msgspec.json.decode(body, type=Status)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        details = Status(message=body[:200].decode("utf-8", "replace").strip() or None)
+    return error_of(call.purpose, status, details, retry_after=_retry_after(headers))
+
+
+def error_of(purpose: str, status: int, details: Status, *, retry_after: float | None = None) -> ApiError:
+    """The exception for a Status, from an answer or from an ERROR event of a watch."""
+    reason = details.reason or ""
+    if reason == "AlreadyExists":
+        kind: type[ApiError] = errors.AlreadyExists
+    elif status >= 500:
+        kind = errors.ServerError
+    else:
+        kind = _BY_CODE.get(status, ApiError)
+    if retry_after is None and details.details is not None and details.details.retry_after_seconds:
+        retry_after = float(details.details.retry_after_seconds)
+    message = " ".join((details.message or "no message").split())[:1000]
+    label = f"{status} {reason}".rstrip()
+    return kind(f"{purpose}: {message} ({label})", code=status, reason=reason, retry_after=retry_after)
+
+
+def _retry_after(headers: list[tuple[str, str]]) -> float | None:
+    for name, value in headers:
+        if name == "retry-after" and value.isdecimal() and len(value) < 10:
+            return float(value)
+    return None
