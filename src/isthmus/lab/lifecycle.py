@@ -1,0 +1,120 @@
+"""The lab's beginning and end: `up` and `down`.
+
+Owns the order of things and the promise that nothing is left behind: what is to be made is recorded first, a
+failure on the way removes what was made, and the remains of a lab that was killed are recognised and cleared.
+Fails with `LabError`.
+"""
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from isthmus.lab import binaries, cgroups, cluster, network, node, packages, settings, state, testimages
+from isthmus.lab.errors import LabError
+from isthmus.lab.plan import POD_CIDR, SERVICE_CIDR, Cluster, Site, namespaces, plan_clusters
+from isthmus.lab.state import Phase, State
+
+Report = Callable[[str], None]
+
+
+def up(
+    site: Site,
+    clusters: int,
+    workers: int,
+    kubernetes: str,
+    report: Report,
+    pod_cidr: IPv4Network = POD_CIDR,
+    service_cidr: IPv4Network = SERVICE_CIDR,
+) -> tuple[Cluster, ...]:
+    """Bring the lab up and return its clusters when pods can run in each. Raises LabError, leaving nothing."""
+    require_root()
+    version = binaries.resolve_version(kubernetes)
+    planned = plan_clusters(site, clusters, workers, pod_cidr, service_cidr)
+    with state.locked(site):
+        _clear_remains(site, report)
+        packages.ensure(packages.RUN, report)
+        programs = binaries.ensure(version, report)
+        image = testimages.ensure(programs)
+        network.check_free(site, planned)
+        record = State(
+            Phase.STARTING, version, str(programs), clusters, workers, str(pod_cidr), str(service_cidr),
+            directories=node.missing_mount_points(), settings=settings.read(),
+        )  # fmt: skip
+        state.save(site, record)
+        try:
+            _make(site, record, planned, image, report)
+        except BaseException:
+            report("failed: removing what was made")
+            _remove(site, record)
+            raise
+        record.phase = Phase.UP
+        state.save(site, record)
+    return planned
+
+
+def down(site: Site, report: Report) -> bool:
+    """End and remove all that `up` made, however far it got; False when there was nothing. Raises LabError."""
+    require_root()
+    with state.locked(site):
+        record = state.load(site)
+        if record is None:
+            return False
+        report("ending the lab")
+        _remove(site, record)
+    return True
+
+
+def require_root() -> None:
+    """Raises LabError unless this process may make namespaces."""
+    if os.geteuid() != 0:
+        raise LabError("the lab needs root: it makes network namespaces and runs containers")
+
+
+def _clear_remains(site: Site, report: Report) -> None:
+    """Remove a lab that has died or never came up. Raises LabError when it lives."""
+    record = state.load(site)
+    if record is None:
+        return
+    if record.phase is Phase.UP and cgroups.members(site.cgroup):
+        raise LabError("a lab is up already; a machine has room for one: end it with `isthmus lab down`")
+    report("clearing the remains of an earlier lab")
+    _remove(site, record)
+
+
+def _make(site: Site, record: State, planned: tuple[Cluster, ...], image: Path, report: Report) -> None:
+    started = time.monotonic()
+
+    def timed(text: str) -> None:
+        report(f"{text} ({time.monotonic() - started:.1f} s)")
+
+    for directory in record.directories:
+        Path(directory).mkdir(exist_ok=True)
+    settings.raise_limits()
+    cgroups.create(site.cgroup, [worker.name for one in planned for worker in one.workers])
+    network.create(site, planned)
+    timed("network made")
+    programs = Path(record.binaries)
+    with ThreadPoolExecutor(len(planned)) as pool:
+        starts = [pool.submit(cluster.start, site, one, programs, image, timed) for one in planned]
+        for start in starts:
+            start.result()
+
+
+def _remove(site: Site, record: State) -> None:
+    """Remove everything; the record goes last, so that a removal that was cut short can be done again."""
+    cgroups.end(site.cgroup)
+    network.remove(site, namespaces(site, record.plan(site)))
+    cgroups.remove(site.cgroup)
+    settings.restore(record.settings)
+    for directory in reversed(record.directories):
+        # Not empty means that somebody else has put it to use.
+        with contextlib.suppress(OSError):
+            Path(directory).rmdir()
+    for name in ("nodes", "clusters", "processes", "logs"):
+        shutil.rmtree(site.state / name, ignore_errors=True)
+    shutil.rmtree(site.state)

@@ -1,0 +1,181 @@
+"""The cables of the lab: one bridge in a namespace of its own, one namespace a node, routes between them.
+
+Owns every link, address, route and nftables rule outside the clusters' own software. What to run is rendered
+by pure functions; `create` and `remove` hand it to iproute2 and nftables. The bridge is kept out of the host's
+namespace so that neither the host's firewall nor a Docker on it has a say in the lab's traffic, and removing
+the namespaces removes everything. Fails with `LabError` when a name or an address is taken.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterable
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from isthmus.lab.errors import LabError
+from isthmus.lab.plan import Cluster, Site, Worker, namespace, namespaces
+
+NETNS = Path("/run/netns")
+
+
+def render_switch(site: Site) -> list[str]:
+    """Commands for `ip -batch` in the switch's namespace, before any node is plugged in."""
+    return [
+        "link set lo up",
+        f"link add {site.bridge} type bridge",
+        f"link set {site.bridge} up",
+    ]
+
+
+def render_host(site: Site) -> list[str]:
+    """Commands for `ip -batch` on the host: its own end of a cable to the bridge."""
+    return [
+        f"link add {site.bridge} type veth peer name host netns {site.switch}",
+        f"address add {site.host_address}/{site.network.prefixlen} dev {site.bridge}",
+        f"link set {site.bridge} up",
+    ]
+
+
+def render_plugs(site: Site, clusters: tuple[Cluster, ...]) -> list[str]:
+    """Commands in the switch's namespace that plug the host and every node into the bridge."""
+    lines = [f"link set host master {site.bridge} up"]
+    for name in namespaces(site, clusters)[1:]:
+        port = name.removeprefix(f"{site.name}-")
+        lines.append(f"link add {_port(port)} type veth peer name eth0 netns {name}")
+        lines.append(f"link set {_port(port)} master {site.bridge} up")
+    return lines
+
+
+def _port(node: str) -> str:
+    """The bridge's end of a node's cable: at most the 15 characters that a link's name may have."""
+    return node.replace("-worker-", "-w")
+
+
+def render_control_plane(site: Site, cluster: Cluster) -> list[str]:
+    """Commands in a control plane's namespace: it reaches pods by their node, and services by any worker."""
+    hops = " ".join(f"nexthop via {worker.address}" for worker in cluster.workers)
+    return [
+        *_uplink(site, str(cluster.address)),
+        *_pod_routes(cluster.workers),
+        f"route add {cluster.service_cidr} {hops}",
+    ]
+
+
+def render_worker(site: Site, cluster: Cluster, worker: Worker) -> list[str]:
+    """Commands in a worker's namespace: its address, and the way to the other workers' pods."""
+    others = (other for other in cluster.workers if other != worker)
+    return [*_uplink(site, str(worker.address)), *_pod_routes(others)]
+
+
+def _uplink(site: Site, address: str) -> list[str]:
+    return [
+        "link set lo up",
+        f"address add {address}/{site.network.prefixlen} dev eth0",
+        "link set eth0 up",
+        f"route add default via {site.host_address}",
+    ]
+
+
+def _pod_routes(workers: Iterable[Worker]) -> list[str]:
+    return [f"route add {worker.pod_cidr} via {worker.address}" for worker in workers]
+
+
+def render_masquerade(cluster: Cluster, worker: Worker) -> str:
+    """The nftables table that lets pods reach what lies outside their cluster, such as another's API server.
+
+    Only what leaves by the uplink is translated: what is routed into a tunnel keeps the pod's address.
+    """
+    inside = f"{{ {cluster.pod_cidr}, {cluster.service_cidr} }}"
+    return f"""table ip lab {{
+    chain postrouting {{
+        type nat hook postrouting priority srcnat + 10;
+        ip saddr {worker.pod_cidr} ip daddr != {inside} oifname "eth0" masquerade
+    }}
+}}
+"""
+
+
+SYSCTLS = (
+    ("net.ipv4.ip_forward", "1"),
+    ("net.ipv4.conf.all.rp_filter", "0"),
+    ("net.ipv4.conf.default.rp_filter", "0"),
+    ("net.bridge.bridge-nf-call-iptables", "1"),
+)
+
+
+def check_free(site: Site, clusters: tuple[Cluster, ...]) -> None:
+    """Raises LabError when a namespace, a link or an address that the lab needs is somebody else's."""
+    for name in namespaces(site, clusters):
+        if (NETNS / name).exists():
+            raise LabError(
+                f"the network namespace {name} exists already and is not this lab's: remove it first"
+            )
+    links = json.loads(_run(["ip", "-j", "link", "show"]))
+    if any(link["ifname"] == site.bridge for link in links):
+        raise LabError(
+            f"the network link {site.bridge} exists already and is not this lab's: remove it first"
+        )
+    for route in json.loads(_run(["ip", "-j", "-4", "route", "show", "table", "all"])):
+        taken = _parse_route(route.get("dst", "default"))
+        if taken is not None and taken.overlaps(site.network):
+            raise LabError(
+                f"the addresses {site.network} overlap {taken}, which {route.get('dev', 'this machine')} uses:"
+                " choose another /16 with ISTHMUS_LAB_NETWORK"
+            )
+
+
+def _parse_route(destination: str) -> IPv4Network | None:
+    """The range a route stands for; None for the default route and for what is no address at all."""
+    try:
+        return IPv4Network(destination)
+    except ValueError:
+        return None
+
+
+def create(site: Site, clusters: tuple[Cluster, ...]) -> None:
+    """Make all namespaces, cables, addresses and routes. Raises LabError when the kernel refuses."""
+    _batch(None, [f"netns add {name}" for name in namespaces(site, clusters)])
+    _batch(site.switch, render_switch(site))
+    _batch(None, render_host(site))
+    _batch(site.switch, render_plugs(site, clusters))
+    for cluster in clusters:
+        _batch(namespace(site, cluster.name), render_control_plane(site, cluster))
+        for worker in cluster.workers:
+            name = namespace(site, worker.name)
+            _set_sysctls(name)
+            _batch(name, render_worker(site, cluster, worker))
+            _run(_inside(name, ["nft", "-f", "-"]), render_masquerade(cluster, worker))
+
+
+def remove(site: Site, names: Iterable[str]) -> None:
+    """Remove the given namespaces and with them every link; what is gone already is no error."""
+    for name in names:
+        if (NETNS / name).exists():
+            _run(["ip", "netns", "delete", name])
+    # The host's end goes with the switch's namespace, but the kernel takes a moment over it.
+    subprocess.run(["ip", "link", "delete", site.bridge], capture_output=True, check=False)
+
+
+def _set_sysctls(name: str) -> None:
+    """Set what can be set: the bridge filter is absent where its kernel module is not loaded."""
+    subprocess.run(
+        _inside(name, ["sysctl", "-qew", *(f"{key}={value}" for key, value in SYSCTLS)]),
+        capture_output=True,
+        check=False,
+    )
+
+
+def _inside(name: str, command: list[str]) -> list[str]:
+    return ["nsenter", f"--net={NETNS / name}", *command]
+
+
+def _batch(name: str | None, lines: list[str]) -> None:
+    where = ["-n", name] if name else []
+    _run(["ip", *where, "-batch", "-"], "\n".join(lines) + "\n")
+
+
+def _run(command: list[str], text: str | None = None) -> str:
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LabError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,50 @@
+"""The Debian packages that the lab needs, installed when they are missing.
+
+Owns the list. Asks dpkg first, so that a machine that has everything is not touched and needs no network.
+Fails with `LabError` in apt's words.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+
+from isthmus.lab.errors import LabError
+
+RUN = (
+    "containerd", "runc", "containernetworking-plugins", "nftables", "iproute2", "conntrack", "iptables",
+    "procps", "util-linux", "mount", "busybox-static",
+)  # fmt: skip
+BUILD = ("buildah", "mmdebstrap")
+
+Report = Callable[[str], None]
+
+
+def missing(wanted: Iterable[str], installed: str) -> list[str]:
+    """The packages not installed, given dpkg's list of `package status`."""
+    present = {line.split()[0] for line in installed.splitlines() if line.endswith(" installed")}
+    return [name for name in wanted if name not in present]
+
+
+def ensure(wanted: Iterable[str], report: Report) -> None:
+    """Install what is missing. Raises LabError where there is no apt or it fails."""
+    if shutil.which("dpkg-query") is None or shutil.which("apt-get") is None:
+        raise LabError("the lab needs a Debian machine: there is no apt-get here")
+    query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n"]
+    listed = subprocess.run(query, capture_output=True, text=True, check=True).stdout
+    if not (absent := missing(wanted, listed)):
+        return
+    report(f"installing {', '.join(absent)}")
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *absent]
+    if _run(install).returncode:
+        # Most likely the lists are old or were never fetched.
+        report("fetching the package lists")
+        _run(["apt-get", "update"])
+        done = _run(install)
+        if done.returncode:
+            raise LabError(f"apt-get cannot install {', '.join(absent)}:\n{done.stderr.strip()[-1000:]}")
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

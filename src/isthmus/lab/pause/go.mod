@@ -1,0 +1,3 @@
+module isthmus.lab/pause
+
+go 1.24

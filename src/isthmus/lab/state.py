@@ -1,0 +1,112 @@
+"""What the lab remembers between commands, and the lock that keeps two commands from changing it at once.
+
+Owns `state.json`. It is written before anything is made, and names all that cannot be told from the plan:
+folders made as mount points and settings of the kernel that were changed. Fails with `LabError` when another
+command is at work, when there is no lab, or when the file cannot be understood.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from isthmus.lab.errors import LabError
+from isthmus.lab.plan import Cluster, Site, plan_clusters
+
+
+class Phase(StrEnum):
+    """How far `up` got."""
+
+    STARTING = "starting"
+    UP = "up"
+
+
+@dataclass
+class State:
+    """The lab as recorded."""
+
+    phase: Phase
+    kubernetes: str
+    """The full version, such as 1.36.3."""
+    binaries: str
+    """The folder with the programs of that version."""
+    clusters: int
+    workers: int
+    pod_cidr: str
+    service_cidr: str
+    directories: list[str] = field(default_factory=list)
+    """Folders made on the host as mount points, parents first."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """Settings of the kernel as they were before."""
+
+    def plan(self, site: Site) -> tuple[Cluster, ...]:
+        """The clusters of this lab."""
+        pods, services = IPv4Network(self.pod_cidr), IPv4Network(self.service_cidr)
+        return plan_clusters(site, self.clusters, self.workers, pods, services)
+
+
+def save(site: Site, state: State) -> None:
+    """Write the state so that a crash leaves either the old or the new."""
+    site.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = site.state / "state.json.new"
+    with temporary.open("w") as file:
+        json.dump(asdict(state), file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(site.state / "state.json")
+
+
+def load(site: Site) -> State | None:
+    """The recorded lab, or None. Raises LabError when the record cannot be understood."""
+    file = site.state / "state.json"
+    try:
+        fields = json.loads(file.read_text())
+        return State(**{**fields, "phase": Phase(fields["phase"])})
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        raise LabError(f"{file} cannot be understood: {error}") from None
+
+
+def require(site: Site) -> State:
+    """The recorded lab that is up. Raises LabError when there is none."""
+    state = load(site)
+    if state is None:
+        raise LabError("no lab is up: run `isthmus lab up` first")
+    if state.phase is not Phase.UP:
+        raise LabError("the lab is not up: `isthmus lab up` is at work, or was ended half-way")
+    return state
+
+
+def find_cluster(site: Site, name: str) -> Cluster:
+    """A cluster of the lab that is up, by name. Raises LabError when there is no lab or no such cluster."""
+    clusters = require(site).plan(site)
+    for cluster in clusters:
+        if cluster.name == name:
+            return cluster
+    raise LabError(f"no cluster {name!r}: there are {', '.join(cluster.name for cluster in clusters)}")
+
+
+@contextlib.contextmanager
+def locked(site: Site) -> Iterator[None]:
+    """Hold the lab's lock; the kernel gives it up when the holder dies. Raises LabError when it is held."""
+    site.lock.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(site.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError("another `isthmus lab` command is changing the lab: wait for it to end") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def kubeconfig(site: Site, cluster: str, user: str = "admin") -> Path:
+    """Where a cluster's kubeconfig of some user is kept."""
+    return site.state / "clusters" / cluster / f"{user}.kubeconfig"
