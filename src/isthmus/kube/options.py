@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from isthmus.kube.errors import ConfigurationError
 
@@ -42,12 +42,9 @@ class Options(Struct, frozen=True, kw_only=True):
     """limitsEnforcement of the Quotas made here: None, Soft or Hard."""
     default_slice_class_enabled: bool = True
     """Whether slices of the default class are granted."""
-    default_node_resources: dict[str, str] = {
-        "cpu": "4",
-        "memory": "8Gi",
-        "pods": "110",
-        "ephemeral-storage": "20Gi",
-    }
+    default_node_resources: dict[str, str] = field(
+        default_factory=lambda: {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "20Gi"}
+    )
     """What a slice is granted of resources it did not name."""
     kubelet_port: int = 10250
     """Where the kubelet API of the virtual nodes listens."""
