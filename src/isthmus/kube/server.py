@@ -1,50 +1,37 @@
-"""Contract stub; see the docstrings. To be implemented by the kube helper."""
+"""A small HTTP/1.1 server, with or without TLS: webhooks, the kubelet API, metrics, health.
+
+`run` owns the listening socket and one task a connection, all ended with it. Each connection takes the TLS
+context of the moment it is accepted, so that certificates are replaced without a pause. No Python web server can
+do this job: none lets SPDY/3.1 upgrades through (python-stack.md 0, finding 6).
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
-from msgspec import Struct, field
+from isthmus.kube.dial import watch_liveness
+from isthmus.kube.errors import ConfigurationError
+from isthmus.kube.server_connection import Answer, Request, RouteHandler, ServerConnection
 
+__all__ = ["Answer", "Request", "RouteHandler", "Server"]
 
-class Request(Struct):
-    """One request as it was received; `path` is percent-decoded, `query` keeps order and repeats."""
+logger = logging.getLogger(__name__)
 
-    method: str
-    path: str
-    query: list[tuple[str, str]]
-    headers: dict[str, str]
-    """Names in lower case; of a repeated header the values joined with ", "."""
-    raw_headers: list[tuple[str, str]]
-    body: bytes
-    peer_certificate: bytes = b""
-    """The client's certificate in DER where one was presented and verified, else b""."""
-    accept_upgrade: Any = None
-    """`await request.accept_upgrade(headers) -> (reader, writer)`: answers 101 with those headers and hands
-    out the raw connection, bytes already received included. None where no upgrade was asked for."""
-
-
-class Answer(Struct):
-    """What a handler returns: a whole body, or an async iterator streamed as chunks."""
-
-    status: int = 200
-    body: bytes | AsyncIterator[bytes] = b""
-    headers: dict[str, str] = field(default_factory=dict)
-    content_type: str = "application/json"
-
-
-RouteHandler = Callable[[Request], Awaitable[Answer | None]]
-"""Returns an Answer, or None after the connection was taken over by an upgrade."""
+MAX_CONNECTIONS = 1024
+"""Connections served at a time; more are closed at once."""
+HANDSHAKE_TIME = 10.0
+STOP_TIME = 5.0
 
 
 class Server:
     """A small HTTP/1.1 server, with or without TLS, for webhooks, the kubelet API, metrics and health.
 
     Bounded: header and body sizes (`max_body` bytes, 3 MiB), idle and header time. A failing handler is
-    answered 500 and logged; the connection of another is not touched. `certificates` may be replaced at
-    any time by `reload`: new connections use the new context.
+    answered 500 and logged; the connection of another is not touched. The certificates may be replaced at
+    any time by `reload`: new connections use the new context. `host` "" is every address of the machine.
     """
 
     def __init__(
@@ -56,17 +43,102 @@ class Server:
         tls: ssl.SSLContext | None = None,
         max_body: int = 3 << 20,
     ) -> None:
-        raise NotImplementedError
+        self._handler = handler
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._max_body = max_body
+        self._bound = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.started = asyncio.Event()
+        """Set while the server accepts connections."""
 
     @property
     def port(self) -> int:
         """The port bound, once running."""
-        raise NotImplementedError
+        return self._bound
 
     def reload(self, tls: ssl.SSLContext) -> None:
         """Use another TLS context for connections from now on."""
-        raise NotImplementedError
+        self._tls = tls
 
     async def run(self) -> None:
-        """Serve until cancelled; then stop accepting and close what is open."""
-        raise NotImplementedError
+        """Serve until cancelled; then stop accepting and close what is open.
+
+        Raises ConfigurationError where the address cannot be listened on.
+        """
+        listener = listen(self._host, self._port)
+        try:
+            self._bound = listener.getsockname()[1]
+            self.started.set()
+            await self._accept(listener)
+        finally:
+            self.started.clear()
+            listener.close()
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=STOP_TIME)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                # Out of file descriptors, or a client that left before it was accepted.
+                logger.warning("a connection was not accepted: %s", error)
+                await asyncio.sleep(0.2)
+                continue
+            if len(self._tasks) >= MAX_CONNECTIONS:
+                logger.warning("a connection is closed, there are %d already", MAX_CONNECTIONS)
+                sock.close()
+                continue
+            task = asyncio.create_task(self._serve(sock))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            transport, connection = await loop.connect_accepted_socket(
+                lambda: ServerConnection(self._handler, self._max_body),
+                sock,
+                ssl=self._tls,
+                ssl_handshake_timeout=HANDSHAKE_TIME if self._tls else None,
+                ssl_shutdown_timeout=2.0 if self._tls else None,
+            )
+        except (OSError, TimeoutError) as error:
+            logger.debug("a TLS handshake failed: %s", error)
+            sock.close()
+            return
+        watch_liveness(transport)
+        try:
+            await connection.serve()
+        except Exception:
+            logger.exception("a connection failed")
+            connection.abort()
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+        finally:
+            transport.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket on `host`, "" for every address, IPv4 and IPv6. Raises ConfigurationError."""
+    try:
+        if not host and socket.has_dualstack_ipv6():
+            listener = socket.create_server(
+                ("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128
+            )
+        else:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host or 'any address'}, port {port}: {error.strerror or error}; choose another port"
+        ) from None
+    listener.setblocking(False)
+    return listener
