@@ -60,7 +60,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _show_usage_error(error: click.ClickException, name: str) -> None:
-    print(f"error: {error.format_message()}", file=sys.stderr)
+    print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)
+    if not isinstance(error, click.UsageError):
+        return
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else name
     print(f"see '{path} --help'", file=sys.stderr)

@@ -112,6 +112,20 @@ def timeout_option(default: str) -> Callable[[F], F]:
     )
 
 
+def switch_option(flag: str, default: bool, text: str) -> Callable[[F], F]:
+    """Add a switch as liqoctl has them: `--flag`, `--flag=true` or `--flag=false`."""
+    return click.option(
+        flag,
+        type=click.BOOL,
+        is_flag=False,
+        flag_value=True,
+        default=default,
+        show_default=True,
+        metavar="[=BOOL]",
+        help=text,
+    )
+
+
 def confirm_option(command: F) -> F:
     """Add --skip-confirm; the command takes `skip_confirm: bool` and calls `confirm`."""
     return click.option("--skip-confirm", is_flag=True, help="Do not ask before acting.")(command)

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
+from isthmus.api import names, quantity
+
 _DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_QUANTITY = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)([numkMGTPE]?|[KMGTPE]i|[eE][+-]?\d+)")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
@@ -27,10 +28,11 @@ def parse_duration(text: str) -> float:
 
 def parse_quantity(text: str) -> str:
     """A Kubernetes quantity of zero or more, such as `4`, `500m` or `8Gi`; handed back as it was written."""
-    found = _QUANTITY.fullmatch(text)
-    if found is None:
-        raise ValueError(f'"{text}" is no quantity: write for instance 4, 500m or 8Gi')
-    if found[1] == "-":
+    try:
+        amount = quantity.parse_quantity(text)
+    except ValueError:
+        raise ValueError(f'"{text}" is no quantity: write for instance 4, 500m or 8Gi') from None
+    if amount < 0:
         raise ValueError(f'"{text}" is negative: resources are asked for in amounts of zero or more')
     return text.removeprefix("+")
 
@@ -120,3 +122,18 @@ class Assignment(click.ParamType[tuple[str, str]]):
             return parse_assignment(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class ClusterId(click.ParamType[str]):
+    """A cluster id: a DNS label."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The id; fails the command line where it is no DNS label."""
+        if not names.is_dns_label(str(value)):
+            self.fail(f'"{value}" is no DNS label: {DNS_LABEL_RULE}', param, ctx)
+        return str(value)
+
+
+DNS_LABEL_RULE = "use 1 to 63 small letters, digits and dashes, with a letter or digit first and last"

@@ -1,0 +1,208 @@
+"""The handshake that gives the consumer an identity on the provider (wire.md 9, steps 15 to 21).
+
+Runs with both kubeconfigs: nonce, signature, Tenant, Identity. Each step waits for the controller of its cluster
+and may be run again; what a broken-off run left is taken up where it ended.
+"""
+
+from __future__ import annotations
+
+from isthmus.api import names
+from isthmus.api.authentication import IDENTITIES, TENANTS, Tenant
+from isthmus.cli.cluster import Cluster, step
+from isthmus.cli.errors import CommandError
+from isthmus.cli.preflight import Pair
+from isthmus.cli.progress import Progress
+from isthmus.cli.waiting import Deadline, wait_for
+from isthmus.cli.writes import write
+from isthmus.kube.builtin import EVENTS, NAMESPACES, SECRETS, Secret
+from isthmus.kube.certificates import KeyPair, make_request
+from isthmus.kube.errors import AlreadyExists, KubeError
+from isthmus.kube.objects import Object
+from isthmus.peering import handshake, secret_data
+
+
+class WarningEvent(Object, frozen=True, kw_only=True):
+    """What of an Event is read."""
+
+    reason: str = ""
+    message: str = ""
+
+
+async def authenticate(
+    pair: Pair, keys: KeyPair, progress: Progress, deadline: Deadline, proxy_url: str = ""
+) -> None:
+    """Make the consumer's identity on the provider. Raises CommandError at the step that failed."""
+    for cluster, peer, namespace in (
+        (pair.local, pair.remote, pair.local_namespace),
+        (pair.remote, pair.local, pair.remote_namespace),
+    ):
+        with step(progress, f"Tenant namespace {namespace}", cluster):
+            await ensure_namespace(cluster, peer.id, namespace)
+    nonce = await _obtain_nonce(pair, progress, deadline)
+    signature = await _obtain_signature(pair, nonce, progress, deadline)
+    tenant = await _obtain_tenant(pair, keys, signature, proxy_url, progress, deadline)
+    await _obtain_identity(pair, tenant, progress, deadline)
+
+
+async def ensure_namespace(cluster: Cluster, peer: str, namespace: str) -> None:
+    """Create the tenant namespace where it is not there yet. Raises KubeError."""
+    if await cluster.client.find(NAMESPACES, namespace) is not None:
+        return
+    try:
+        await cluster.client.create(NAMESPACES, handshake.forge_tenant_namespace(peer, namespace))
+    except AlreadyExists:
+        pass
+
+
+async def _obtain_nonce(pair: Pair, progress: Progress, deadline: Deadline) -> bytes:
+    client, namespace = pair.remote.client, pair.remote_namespace
+    with step(progress, "Nonce to sign", pair.remote) as current:
+        if await client.find(SECRETS, names.NONCE_SECRET, namespace) is None:
+            try:
+                await client.create(SECRETS, handshake.forge_nonce_secret(pair.local.id, namespace))
+            except AlreadyExists:
+                pass
+
+        async def read() -> bytes | None:
+            secret = await client.find(SECRETS, names.NONCE_SECRET, namespace)
+            return secret_data.read(secret, "nonce") or None if secret else None
+
+        return await wait_for(
+            read,
+            deadline,
+            current,
+            f"{pair.remote.title} did not fill Secret {namespace}/{names.NONCE_SECRET}",
+            _look_at(pair.remote),
+        )
+
+
+async def _obtain_signature(pair: Pair, nonce: bytes, progress: Progress, deadline: Deadline) -> bytes:
+    client, namespace = pair.local.client, pair.local_namespace
+    name = names.SIGNED_NONCE_SECRET
+    with step(progress, "Signature over the nonce", pair.local) as current:
+        await _put_nonce(pair, nonce)
+
+        async def read() -> bytes | None:
+            secret = await client.find(SECRETS, name, namespace)
+            return secret_data.read(secret, "signedNonce") or None if secret else None
+
+        return await wait_for(
+            read,
+            deadline,
+            current,
+            f"{pair.local.title} did not sign the nonce in Secret {namespace}/{name}",
+            _look_at(pair.local),
+        )
+
+
+async def _put_nonce(pair: Pair, nonce: bytes) -> None:
+    """Hand the nonce over for signing; a nonce of an earlier peering is replaced."""
+    client, namespace = pair.local.client, pair.local_namespace
+    try:
+        manifest = handshake.forge_signed_nonce_secret(pair.remote.id, namespace, nonce)
+    except ValueError as error:
+        raise CommandError(f"{pair.remote.title} gave an unusable nonce: {error}") from error
+    present: Secret | None = await client.find(SECRETS, names.SIGNED_NONCE_SECRET, namespace)
+    if present is not None and secret_data.read(present, "nonce") == nonce:
+        return
+    if present is not None:
+        await client.delete(SECRETS, names.SIGNED_NONCE_SECRET, namespace, uid=present.metadata.uid)
+    await client.create(SECRETS, manifest)
+
+
+async def _obtain_tenant(
+    pair: Pair, keys: KeyPair, signature: bytes, proxy_url: str, progress: Progress, deadline: Deadline
+) -> Tenant:
+    client, consumer, namespace = pair.remote.client, pair.local.id, pair.remote_namespace
+    with step(progress, f"Tenant {consumer} and its certificate", pair.remote) as current:
+        csr = await make_request(keys.private, consumer, [names.GROUP_CONTROL_PLANE])
+        manifest = handshake.forge_tenant(
+            consumer,
+            public_key=keys.public,
+            csr=csr,
+            signature=signature,
+            namespace=namespace,
+            proxy_url=proxy_url,
+        )
+        before = await client.find(TENANTS, consumer, namespace)
+        if before is None:
+            await _remove_stale_certificates(pair)
+        elif before.spec.tenant_condition != "Active":
+            manifest["spec"]["tenantCondition"] = before.spec.tenant_condition
+            progress.warn(
+                f"the tenant is {before.spec.tenant_condition}: nothing new is accepted until it is activated",
+                pair.remote.tag,
+            )
+        await write(client, TENANTS, manifest, deadline)
+
+        async def read() -> Tenant | None:
+            tenant = await client.find(TENANTS, consumer, namespace)
+            if tenant is None or tenant.status.auth_params is None or not tenant.status.tenant_namespace:
+                current.update(await _last_warning(pair.remote, namespace, consumer))
+                return None
+            return tenant
+
+        return await wait_for(
+            read,
+            deadline,
+            current,
+            f"{pair.remote.title} did not give tenant {consumer} a certificate",
+            _look_at(pair.remote),
+        )
+
+
+async def _remove_stale_certificates(pair: Pair) -> None:
+    """Delete the signed certificates of an ended peering: a request that differs is never signed beside them
+    (wire.md 4, stored-CSR rule). Nothing uses them while there is no Tenant."""
+    client, namespace = pair.remote.client, pair.remote_namespace
+    for secret in (await client.list(SECRETS.partial(), namespace)).items:
+        if secret.metadata.name.startswith(names.REMOTE_CERTIFICATE_SECRET):
+            await client.delete(SECRETS, secret.metadata.name, namespace, uid=secret.metadata.uid)
+
+
+async def _obtain_identity(pair: Pair, tenant: Tenant, progress: Progress, deadline: Deadline) -> None:
+    client, namespace = pair.local.client, pair.local_namespace
+    name = names.control_plane_identity(pair.remote.id)
+    with step(progress, f"Identity {name} and its kubeconfig", pair.local) as current:
+        if tenant.status.auth_params is None:
+            raise CommandError(f"{pair.remote.title} took the certificate of tenant {pair.local.id} back")
+        manifest = handshake.forge_identity(
+            pair.remote.id,
+            tenant.status.auth_params,
+            namespace=namespace,
+            remote_namespace=tenant.status.tenant_namespace,
+        )
+        await write(client, IDENTITIES, manifest, deadline)
+
+        async def read() -> bool | None:
+            identity = await client.find(IDENTITIES, name, namespace)
+            reference = identity.status.kubeconfig_secret_ref if identity else None
+            return True if reference is not None and reference.name else None
+
+        await wait_for(
+            read,
+            deadline,
+            current,
+            f"{pair.local.title} did not make a kubeconfig of Identity {namespace}/{name}",
+            _look_at(pair.local),
+        )
+
+
+async def _last_warning(cluster: Cluster, namespace: str, name: str) -> str:
+    """The newest warning event about an object; "" where there is none or it may not be read.
+
+    A tenant that is refused gets an event and nothing else (wire.md 4).
+    """
+    selector = f"involvedObject.name={name},type=Warning"
+    try:
+        found = (
+            await cluster.client.list(EVENTS.view(WarningEvent), namespace, field_selector=selector)
+        ).items
+    except KubeError:
+        return ""
+    newest = max(found, key=lambda event: event.metadata.creation_timestamp or "", default=None)
+    return f"{newest.reason}: {newest.message}" if newest else ""
+
+
+def _look_at(cluster: Cluster) -> str:
+    return f"look at the log of the controller in namespace {cluster.namespace} of {cluster.id}, then run peer again"

@@ -1,0 +1,148 @@
+"""Asking the provider for resources and waiting for the virtual node (wire.md 9, step 22, and the node after it)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from isthmus.api.authentication import RESOURCE_SLICES, Condition, ResourceSlice
+from isthmus.api.offloading import VIRTUAL_NODES
+from isthmus.cli.cluster import step
+from isthmus.cli.errors import CommandError
+from isthmus.cli.preflight import Pair
+from isthmus.cli.progress import Progress, Step
+from isthmus.cli.waiting import Deadline, wait_for
+from isthmus.cli.writes import write
+from isthmus.kube.builtin import NODES, Node
+from isthmus.peering.handshake import forge_resource_slice
+
+FILLED_BY_CONTROLLER = frozenset({"consumerClusterID", "csr"})
+CLASS_PATIENCE = 20.0
+"""Seconds to wait for another controller to decide on a slice of a class of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a user asks of a provider; `resources` holds quantities by name, empty for the provider's defaults."""
+
+    class_: str = "default"
+    resources: dict[str, str] = field(default_factory=dict)
+    create_virtual_node: bool = True
+
+
+async def request_resources(pair: Pair, request: Request, progress: Progress, deadline: Deadline) -> bool:
+    """Create or change the ResourceSlice and wait for the provider's word; True where resources were granted.
+
+    Raises CommandError where the provider denies, with its reason.
+    """
+    client, namespace, name = pair.local.client, pair.local_namespace, pair.remote.id
+    with step(progress, f"Resource slice {name}", pair.local) as current:
+        manifest = forge_resource_slice(
+            pair.remote.id,
+            namespace,
+            class_=request.class_,
+            resources=request.resources,
+            create_virtual_node=request.create_virtual_node,
+        )
+        await write(client, RESOURCE_SLICES, manifest, deadline, kept=FILLED_BY_CONTROLLER)
+
+        async def decided(kind: str) -> Condition | None:
+            found = await client.find(RESOURCE_SLICES, name, namespace)
+            current.update(_state(found))
+            return _condition(found, kind)
+
+        accepted = await wait_for(
+            lambda: decided("Authentication"),
+            deadline,
+            current,
+            f"{pair.remote.title} did not decide on resource slice {namespace}/{name}",
+            "look at the logs of both controllers, then run peer again",
+        )
+        _require(pair, accepted, "the authentication")
+        patience = deadline if request.class_ in ("", "default") else deadline.within(CLASS_PATIENCE)
+        try:
+            granted = await wait_for(
+                lambda: decided("Resources"),
+                patience,
+                current,
+                f"{pair.remote.title} did not decide on the resources of slice {name}",
+                "look at the log of its controller, then run peer again",
+            )
+        except CommandError:
+            if patience is deadline:
+                raise
+            progress.warn(
+                f'class "{request.class_}": its controller in {pair.remote.id} has not decided yet',
+                pair.local.tag,
+            )
+            return False
+        _require(pair, granted, "the resources")
+    return True
+
+
+def _condition(found: ResourceSlice | None, kind: str) -> Condition | None:
+    if found is None:
+        return None
+    return next((each for each in found.status.conditions if each.type == kind), None)
+
+
+def _state(found: ResourceSlice | None) -> str:
+    if found is None:
+        return "not there yet"
+    known = [f"{each.type} {each.status}" for each in found.status.conditions]
+    return ", ".join(known) or "no answer yet"
+
+
+def _require(pair: Pair, condition: Condition, what: str) -> None:
+    if condition.status != "Accepted":
+        raise CommandError(
+            f"{pair.remote.title} denied {what} of slice {pair.remote.id}: {condition.reason} {condition.message}",
+            f"ask its administrator; isthmus unpeer undoes what was made, {pair.remote.id} keeps nothing of it",
+        )
+
+
+async def await_virtual_node(pair: Pair, progress: Progress, deadline: Deadline) -> None:
+    """Wait until the virtual node is Ready. Raises CommandError with the state it was last seen in."""
+    name = pair.remote.id
+    with step(progress, f"Virtual node {name} Ready", pair.local) as current:
+
+        async def is_ready() -> bool | None:
+            virtual = await pair.local.client.find(VIRTUAL_NODES, name, pair.local_namespace)
+            if virtual is None:
+                current.update("VirtualNode not there yet")
+                return None
+            if virtual.spec.create_node is False:
+                return True
+            return _node_is_ready(await pair.local.client.find(NODES, name), current)
+
+        await wait_for(
+            is_ready,
+            deadline,
+            current,
+            f"virtual node {name} of {pair.local.title} did not become Ready",
+            f"look at the log of the controller in namespace {pair.local.namespace}, then run peer again",
+        )
+
+
+def _node_is_ready(node: Node | None, current: Step) -> bool | None:
+    if node is None:
+        current.update("Node not there yet")
+        return None
+    ready = next((each for each in node.status.conditions if each.type == "Ready"), None)
+    if ready is not None and ready.status == "True":
+        return True
+    current.update(f"NotReady: {ready.reason} {ready.message}".rstrip() if ready else "NotReady")
+    return None
+
+
+def merge_resources(
+    cpu: str | None, memory: str | None, pods: str | None, others: tuple[tuple[str, str], ...]
+) -> dict[str, str]:
+    """The resources asked for by flags. Raises CommandError where one is given twice."""
+    asked = {name: value for name, value in (("cpu", cpu), ("memory", memory), ("pods", pods)) if value}
+    for name, value in others:
+        if name in asked:
+            raise CommandError(
+                f"--resource {name}={value}: {name} is given twice ({asked[name]})", "give it once", code=2
+            )
+        asked[name] = value
+    return asked
