@@ -80,3 +80,13 @@ def root_ca_config_map(consumer: str) -> str:
 def creator_label(user: str) -> str:
     """A user name as the value of the creator label: characters a label refuses become dashes."""
     return re.sub(r"[^A-Za-z0-9_.-]", "-", user)
+
+
+def token_secret(pod: str) -> str:
+    """The Secret in a twin namespace that holds the service account tokens of one pod."""
+    return f"{pod}-token"
+
+
+def token_key(volume: str, path: str) -> str:
+    """The key in that Secret of the token one projected volume has at `path`: 6 hex digits of SHA-256."""
+    return f"{volume}-{hashlib.sha256(path.encode()).hexdigest()[:6]}"

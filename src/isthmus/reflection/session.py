@@ -47,7 +47,8 @@ class ReflectionSession(Struct, frozen=True, kw_only=True):
     labels_not_reflected: tuple[str, ...] = ()
     annotations_not_reflected: tuple[str, ...] = ()
     reflectors: dict[str, ReflectorOptions] = field(default_factory=dict)
-    """By plural name (`configmaps`, `secrets`, `serviceaccounttokens`); what is not named has the defaults."""
+    """By the names of VkOptionsTemplate.spec.reflectorsConfig (`configmap`, `secret`, `serviceaccount`); what is
+    not named has the defaults."""
     namespace_wide: bool = True
     """Whether this session reflects what belongs to the namespace (ConfigMaps, Secrets). With several virtual
     nodes of one provider in a namespace exactly one session should, so that differing filter lists of theirs do

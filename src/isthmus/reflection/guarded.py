@@ -1,0 +1,62 @@
+"""Writing at the provider, never over what is not ours, however the races fall.
+
+- An object that seems absent is applied with resourceVersion "1", which no stored object has (etcd and its kin
+  count on from there): the API server creates it, or refuses with a conflict. Server-side apply has no other
+  "only if absent", and a POST would leave fields behind that a later apply could not take back.
+- An object that is ours is applied with its uid: recreated by another meanwhile, it is refused as well.
+- A deletion carries the uid.
+
+After a refusal the object itself is asked whose it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from isthmus.api import labels
+from isthmus.kube.client import Client
+from isthmus.kube.errors import Conflict
+from isthmus.kube.objects import Manifest, Object
+from isthmus.kube.resource import Resource
+
+R = TypeVar("R", bound=Object)
+
+ABSENT = "1"
+"""A resourceVersion no stored object has."""
+
+
+async def create(
+    client: Client, resource: Resource[R], manifest: Manifest, ours: Callable[[R], bool]
+) -> R | None:
+    """Create an object; where one of its name is there already, that one if it is `ours`, else None.
+
+    Raises Conflict where what was there is gone again, and the errors of `Client.apply`.
+    """
+    name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+    try:
+        return await _apply(client, resource, manifest, resourceVersion=ABSENT)
+    except Conflict:
+        found = await client.find(resource, name, namespace)
+    if found is None:
+        raise Conflict(f"{resource.plural} {namespace}/{name} came and went", code=409)
+    return found if ours(found) else None
+
+
+async def change(client: Client, resource: Resource[R], manifest: Manifest, present: R) -> R:
+    """Change an object of ours. Raises Conflict where it is not that very one any more."""
+    return await _apply(client, resource, manifest, uid=present.metadata.uid)
+
+
+async def delete(client: Client, resource: Resource[R], present: R) -> None:
+    """Delete an object of ours, and only that very one."""
+    metadata = present.metadata
+    await client.delete(resource, metadata.name, metadata.namespace, uid=metadata.uid)
+
+
+async def _apply(client: Client, resource: Resource[R], manifest: Manifest, **preconditions: str) -> R:
+    metadata: Manifest = manifest["metadata"]
+    guarded = manifest | {"metadata": metadata | preconditions}
+    return await client.apply(
+        resource, guarded, metadata["namespace"], field_manager=labels.REFLECTION_MANAGER
+    )
