@@ -1,0 +1,50 @@
+"""YAML in and out. PyYAML is imported when it is needed, for it costs the start of every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from isthmus.install.errors import InstallError
+from isthmus.install.values import Tree
+from isthmus.kube.objects import Manifest
+
+
+def to_yaml(data: Any) -> str:
+    """One YAML document."""
+    import yaml
+
+    text: str = yaml.safe_dump(data, sort_keys=False, width=110, allow_unicode=True)
+    return text
+
+
+def to_documents(manifests: list[Manifest]) -> str:
+    """Several YAML documents, as kubectl reads them."""
+    return "---\n" + "---\n".join(to_yaml(manifest) for manifest in manifests)
+
+
+def read_values(path: Path) -> Tree:
+    """The values in a file. Raises InstallError where it cannot be read or holds something else."""
+    import yaml
+
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InstallError(f"--values {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InstallError(f"--values {path}: not UTF-8 text") from error
+    except yaml.YAMLError as error:
+        raise InstallError(f"--values {path}: no YAML: {' '.join(str(error).split())}") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise InstallError(
+            f"--values {path}: holds a {type(data).__name__}, not a map", "write for instance `tag: latest`"
+        )
+    return _with_text_keys(data)
+
+
+def _with_text_keys(data: dict[Any, Any]) -> Tree:
+    return {
+        str(key): _with_text_keys(value) if isinstance(value, dict) else value for key, value in data.items()
+    }

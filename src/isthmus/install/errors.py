@@ -1,0 +1,12 @@
+"""What stops an installation or a removal: the fault and its mend, as one line."""
+
+from __future__ import annotations
+
+
+class InstallError(Exception):
+    """`problem` names the flag, value or object at fault, `mend` what to do about it."""
+
+    def __init__(self, problem: str, mend: str = "") -> None:
+        super().__init__(f"{problem}: {mend}" if mend else problem)
+        self.problem = problem
+        self.mend = mend
