@@ -48,6 +48,10 @@ class RequestFacts(Struct, frozen=True):
     valid: bool
     sans: bool
     trailing: bool
+    ips: list[str] = []
+    """The alternative names that are addresses; the two lists are all names where `other_sans` is false."""
+    dns: list[str] = []
+    other_sans: bool = False
 
 
 class CertificateFacts(Struct, frozen=True):

@@ -63,9 +63,12 @@ def read_request(request: Answer) -> Answer:
     block, trailing = first_block(request["pem"], "CERTIFICATE REQUEST")
     csr = x509.load_pem_x509_csr(block)
     try:
-        sans = bool(csr.extensions.get_extension_for_class(x509.SubjectAlternativeName))
+        names = list(csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        sans = True
     except x509.ExtensionNotFound:
-        sans = False
+        names, sans = [], False
+    ips = [str(name.value) for name in names if isinstance(name, x509.IPAddress)]
+    dns = [name.value for name in names if isinstance(name, x509.DNSName)]
     try:
         valid = csr.is_signature_valid
     except (UnsupportedAlgorithm, InvalidSignature):
@@ -77,6 +80,9 @@ def read_request(request: Answer) -> Answer:
         "valid": valid,
         "sans": sans,
         "trailing": trailing,
+        "ips": ips,
+        "dns": dns,
+        "other_sans": len(ips) + len(dns) < len(names),
     }
 
 

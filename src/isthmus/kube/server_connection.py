@@ -45,6 +45,8 @@ class Request(Struct):
     body: bytes
     peer_certificate: bytes = b""
     """The client's certificate in DER where one was presented and verified, else b""."""
+    peer_subject: tuple[tuple[str, str], ...] = ()
+    """The subject of that certificate, in order, by OpenSSL's names: ("organizationName", ...), ("commonName", ...)."""
     accept_upgrade: Any = None
     """`await request.accept_upgrade(headers) -> (reader, writer)`: answers 101 with those headers and hands
     out the raw connection, bytes already received included. None where no upgrade was asked for."""
@@ -97,6 +99,7 @@ class ServerConnection(asyncio.Protocol):
         self._stream_follows = False
         self._lost = False
         self._certificate = b""
+        self._subject: tuple[tuple[str, str], ...] = ()
         self._timer: asyncio.TimerHandle | None = None
         self._arrived: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -133,6 +136,8 @@ class ServerConnection(asyncio.Protocol):
         if tls is not None:
             # Only a verified certificate gets here: any other ends the handshake.
             self._certificate = tls.getpeercert(binary_form=True) or b""
+            subject = (tls.getpeercert() or {}).get("subject", ())
+            self._subject = tuple((name, value) for names in subject for name, value in names)
         self._start_timer(RECEIVE_TIME)
 
     def data_received(self, data: bytes) -> None:
@@ -265,6 +270,7 @@ class ServerConnection(asyncio.Protocol):
             incoming.headers,
             b"".join(incoming.body),
             self._certificate,
+            self._subject,
             self._accept_upgrade if incoming.upgrade and "upgrade" in headers else None,
         )
 
