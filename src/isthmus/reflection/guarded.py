@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from isthmus.api import labels
 from isthmus.kube.client import Client
-from isthmus.kube.errors import Conflict
+from isthmus.kube.errors import Conflict, Invalid
 from isthmus.kube.objects import Manifest, Object
 from isthmus.kube.resource import Resource
 
@@ -45,7 +45,12 @@ async def create(
 
 async def change(client: Client, resource: Resource[R], manifest: Manifest, present: R) -> R:
     """Change an object of ours. Raises Conflict where it is not that very one any more."""
-    return await _apply(client, resource, manifest, uid=present.metadata.uid)
+    try:
+        return await _apply(client, resource, manifest, uid=present.metadata.uid)
+    except Invalid as error:
+        if "metadata.uid" not in str(error):
+            raise
+        raise Conflict(str(error), code=error.code, reason="Conflict") from error
 
 
 async def delete(client: Client, resource: Resource[R], present: R) -> None:
