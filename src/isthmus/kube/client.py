@@ -316,11 +316,15 @@ class Client:
         return await self._session.send(call, timeout)
 
     async def stream(
-        self, method: str, path: str, *, query: Query | None = None
+        self, method: str, path: str, *, query: Query | None = None, timeout: float | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """Stream the body of an answer (for instance a log that is followed)."""
+        """Stream the body of an answer (for instance a log that is followed).
+
+        `timeout` bounds the wait for its head in seconds, None as any request: a kubelet sends none of a log
+        that is followed before the first line.
+        """
         call = Call(method, _target(path, query or []), f"{method} {path}", accept="*/*")
-        connection = await self._session.open(call)
+        connection = await self._session.open(call, timeout=timeout)
         try:
             while chunk := await connection.read():
                 yield chunk
