@@ -1,0 +1,29 @@
+"""The offloading module: virtual nodes, namespaces across clusters, shadow pods, quotas, admission webhooks."""
+
+from __future__ import annotations
+
+from isthmus.kube.manager import Manager
+from isthmus.kube.options import Options
+
+__all__ = ["setup"]
+
+
+def setup(manager: Manager, options: Options) -> None:
+    """Add the module's controllers and servers to the process."""
+    from isthmus.offloading import admission, namespaces, quota, shadowpod, slices
+
+    ledger = quota.setup(manager, options)
+    namespaces.setup(manager, options)
+    shadowpod.setup(manager, options)
+    admission.setup(manager, options, ledger)
+    if "authentication" in options.modules:
+        manager.add(slices.VirtualNodeCreator(manager).controller())
+    _setup_virtual_nodes(manager, options)
+
+
+def _setup_virtual_nodes(manager: Manager, options: Options) -> None:
+    try:
+        from isthmus.offloading.virtualnode import setup as setup_virtual_nodes
+    except ImportError:
+        return
+    setup_virtual_nodes(manager, options)

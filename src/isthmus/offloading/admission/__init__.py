@@ -1,0 +1,18 @@
+"""The admission webhooks, served by the controller process itself (behaviour.md 7, wire.md 8)."""
+
+from __future__ import annotations
+
+from isthmus.kube.manager import Manager
+from isthmus.kube.options import Options
+from isthmus.offloading.admission.certificates import CertificateKeeper
+from isthmus.offloading.admission.routes import WebhookServer, routes
+from isthmus.offloading.quota import Ledger
+
+__all__ = ["setup"]
+
+
+def setup(manager: Manager, options: Options, ledger: Ledger) -> None:
+    """Add the server and the keeper of its certificate to the process."""
+    server = WebhookServer(routes(manager, options, ledger), options.webhook_port)
+    manager.add(CertificateKeeper(manager, options, server.adopt).controller())
+    manager.add_task(server.run)

@@ -1,0 +1,192 @@
+"""/mutate/shadowpods and /validate/shadowpods: what a consumer may have run here (wire.md 8).
+
+The origin is checked always; creator and Quota only under enforcement. The check against the Quota and the
+reservation of what is let through are one step without a wait between, so concurrent requests cannot pass on
+the same free amount.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import field
+
+from isthmus.api import labels, names
+from isthmus.api.offloading import QUOTAS, SHADOW_PODS, Quota, ShadowPod
+from isthmus.kube.builtin import NAMESPACES
+from isthmus.kube.manager import Manager
+from isthmus.kube.objects import Base, Key
+from isthmus.kube.options import Options
+from isthmus.offloading.admission.review import ALLOWED, AdmissionRequest, Verdict, deny, set_label
+from isthmus.offloading.quota.enforcement import (
+    exceeded,
+    missing_limit,
+    mode_problem,
+    negative_request,
+    quota_limits,
+)
+from isthmus.offloading.quota.ledger import Ledger
+from isthmus.offloading.quota.requests import PodResources, pod_requests, read_pod
+
+BY_USER = "user"
+MAX_LABEL = 63
+MUTABLE = frozenset({"activeDeadlineSeconds", "tolerations"})
+
+
+class HostFields(Base, frozen=True, kw_only=True):
+    """The fields of a PodSpec that are the provider's to decide on."""
+
+    host_network: bool = field(default=False, name="hostNetwork")
+    host_pid: bool = field(default=False, name="hostPID")
+    host_ipc: bool = field(default=False, name="hostIPC")
+    node_name: str = ""
+    priority_class_name: str = ""
+
+
+def host_problem(pod: HostFields) -> str:
+    """Why a pod asks for more of the provider than a consumer may have, "" where it does not."""
+    for name, value in (
+        ("hostNetwork", pod.host_network),
+        ("hostPID", pod.host_pid),
+        ("hostIPC", pod.host_ipc),
+    ):
+        if value:
+            return f"{name} is not allowed for offloaded pods"
+    if pod.node_name:
+        return "nodeName is not allowed for offloaded pods: the provider's scheduler chooses the node"
+    if pod.priority_class_name.startswith("system-"):
+        return f"priorityClassName {pod.priority_class_name} is not allowed for offloaded pods"
+    return ""
+
+
+def fixed_part(spec: dict[str, Any]) -> dict[str, Any]:
+    """What of a PodSpec may never change: all but images, deadline and tolerations."""
+    fixed = {key: value for key, value in spec.items() if key not in MUTABLE}
+    for kind in ("containers", "initContainers"):
+        if isinstance(fixed.get(kind), list):
+            fixed[kind] = [{k: v for k, v in container.items() if k != "image"} for container in fixed[kind]]
+    return fixed
+
+
+class ShadowPodAdmission:
+    """Answers for ShadowPods."""
+
+    def __init__(self, manager: Manager, options: Options, ledger: Ledger) -> None:
+        self.client = manager.client
+        self.enforcement = options.enforcement
+        self.ledger = ledger
+        informers = manager.informers
+        self.shadows = informers.get(SHADOW_PODS)
+        self.quotas = informers.get(QUOTAS)
+        self.quotas.add_index(BY_USER, lambda quota: [names.creator_label(quota.spec.user)])
+        self.namespaces = informers.get(NAMESPACES.partial(), label_selector=labels.REMOTE_CLUSTER_ID)
+
+    async def mutate(self, request: AdmissionRequest) -> Verdict:
+        """Force the creator label to who really asks; on an update to who asked first."""
+        if not self.enforcement:
+            return ALLOWED
+        shadow = msgspec.json.decode(request.object, type=ShadowPod)
+        creator = names.creator_label(request.user_info.username)
+        if request.operation == "UPDATE":
+            old = msgspec.json.decode(request.old_object, type=ShadowPod)
+            creator = old.metadata.labels.get(labels.CREATOR_USER, "")
+            if not creator:
+                return ALLOWED
+        elif not creator or len(creator) > MAX_LABEL or not (creator[0] + creator[-1]).isalnum():
+            return deny(f"failed getting quota: user {request.user_info.username} has none")
+        return Verdict(patch=set_label(shadow.metadata.labels, labels.CREATOR_USER, creator))
+
+    async def validate(self, request: AdmissionRequest) -> Verdict:
+        """The verdict on a ShadowPod created or updated."""
+        shadow = msgspec.json.decode(request.object, type=ShadowPod)
+        if request.operation == "UPDATE":
+            return await self._validate_update(request, shadow)
+        origin = shadow.metadata.labels.get(labels.ORIGIN, "")
+        if not origin:
+            return deny("missing origin Cluster ID label")
+        if await self._cluster_of(request.namespace) != origin:
+            return deny("shadowpod Cluster ID label mismatch")
+        pod = read_pod(shadow.spec.pod)
+        if pod.containers is None:
+            return deny("spec.pod.containers must be set")
+        problem = host_problem(msgspec.json.decode(shadow.spec.pod, type=HostFields))
+        if problem:
+            return deny(problem)
+        return await self._validate_quota(request, shadow, pod) if self.enforcement else ALLOWED
+
+    async def _cluster_of(self, namespace: str) -> str:
+        """The consumer a namespace belongs to, "" for none."""
+        found = self.namespaces.get(Key("", namespace)) or await self.client.find(
+            NAMESPACES.partial(), namespace
+        )
+        return found.metadata.labels.get(labels.REMOTE_CLUSTER_ID, "") if found else ""
+
+    async def _validate_quota(
+        self, request: AdmissionRequest, shadow: ShadowPod, pod: PodResources
+    ) -> Verdict:
+        if not (self.shadows.synced.is_set() and self.quotas.synced.is_set()):
+            return deny("initialization in progress", 500)
+        creator = shadow.metadata.labels.get(labels.CREATOR_USER, "")
+        if creator != names.creator_label(request.user_info.username):
+            return deny("creator name cannot be modified")
+        quota = await self._quota_of(request.user_info.username, creator, shadow)
+        if quota is None:
+            return deny(f"failed getting quota: user {request.user_info.username} has none")
+        if quota.spec.cordoned:
+            return deny("user is cordoned")
+        return self._check_and_reserve(request, shadow, pod, quota)
+
+    def _check_and_reserve(
+        self, request: AdmissionRequest, shadow: ShadowPod, pod: PodResources, quota: Quota
+    ) -> Verdict:
+        """One step, never to be interrupted: check what is free, and take it."""
+        try:
+            limits, asked = quota_limits(quota), pod_requests(pod)
+            problem = mode_problem(quota.spec.limits_enforcement, pod)
+        except ValueError as error:
+            return deny(str(error))
+        problem = problem or negative_request(asked) or missing_limit(limits, asked)
+        if problem:
+            return deny(problem)
+        creator, key = shadow.metadata.labels[labels.CREATOR_USER], shadow.key
+        short = self.ledger.shortage(creator, key, limits, asked)
+        if short is not None:
+            name, free = short
+            return deny(exceeded(name, free, asked[name]))
+        if not request.dry_run:
+            self.ledger.reserve(creator, key, shadow.metadata.uid, asked)
+        return ALLOWED
+
+    async def _quota_of(self, user: str, creator: str, shadow: ShadowPod) -> Quota | None:
+        """The Quota of a user; a user's own name goes before one that only looks like it as a label."""
+        found = sorted(self.quotas.by_index(BY_USER, creator), key=lambda quota: quota.spec.user != user)
+        if found:
+            return found[0]
+        origin = shadow.metadata.labels[labels.ORIGIN]
+        for namespace in self.namespaces.list():
+            tenant = labels.TENANT_NAMESPACE in namespace.metadata.labels
+            if tenant and namespace.metadata.labels.get(labels.REMOTE_CLUSTER_ID) == origin:
+                return await self.client.find(QUOTAS, creator, namespace.metadata.name)
+        return None
+
+    async def _validate_update(self, request: AdmissionRequest, shadow: ShadowPod) -> Verdict:
+        old = msgspec.json.decode(request.old_object, type=ShadowPod)
+        before, after = old.metadata.labels, shadow.metadata.labels
+        if before.get(labels.ORIGIN) != after.get(labels.ORIGIN):
+            return deny("shadowpod Cluster ID label mismatch")
+        if bytes(old.spec.pod) != bytes(shadow.spec.pod) and fixed_part(
+            msgspec.json.decode(old.spec.pod)
+        ) != fixed_part(msgspec.json.decode(shadow.spec.pod)):
+            return deny("spec.pod is immutable, except for images, activeDeadlineSeconds and tolerations")
+        if not self.enforcement:
+            return ALLOWED
+        creator = before.get(labels.CREATOR_USER, "")
+        if after.get(labels.CREATOR_USER, "") != creator:
+            return deny("creator name cannot be modified")
+        # A consumer's other slices may not touch it. The provider's own administrators and its garbage
+        # collector may change metadata: stock refuses them too, which leaves objects nobody can release.
+        consumer = before.get(labels.ORIGIN, "") in request.user_info.groups
+        if consumer and creator and names.creator_label(request.user_info.username) != creator:
+            return deny("creator name cannot be modified")
+        return ALLOWED

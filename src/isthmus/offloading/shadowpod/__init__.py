@@ -1,0 +1,14 @@
+"""ShadowPods on the provider: that a pod exists here for a consumer (behaviour.md 4.4, wire.md 8)."""
+
+from __future__ import annotations
+
+from isthmus.kube.manager import Manager
+from isthmus.kube.options import Options
+from isthmus.offloading.shadowpod.controller import ShadowPodController
+
+__all__ = ["setup"]
+
+
+def setup(manager: Manager, options: Options) -> None:
+    """Add the controller to the process."""
+    manager.add(ShadowPodController(manager).controller())

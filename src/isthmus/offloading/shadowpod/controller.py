@@ -1,0 +1,178 @@
+"""The controller that keeps one Pod for each ShadowPod, as long as it has not finished.
+
+One key is the name both share. A Pod is made by one create; what the API server refuses is told as an event
+and tried again with growing pauses, key by key. A pod that is not the ShadowPod's own is never touched.
+What finished is never run again: a finished phase is told by the pod, by the ShadowPod's status, or, where
+the pod vanished before the status was written, by the note taken when it did.
+"""
+
+from __future__ import annotations
+
+import time
+
+from isthmus.api import labels
+from isthmus.api.offloading import SHADOW_PODS, ShadowPod
+from isthmus.kube.errors import AlreadyExists, BadRequest, Conflict, Forbidden, Invalid, NotFound
+from isthmus.kube.manager import Manager
+from isthmus.kube.objects import Key
+from isthmus.kube.reconcile import Controller
+from isthmus.offloading.shadowpod.forge import (
+    FINISHED,
+    SHADOWED_PODS,
+    PodPhase,
+    forge_pod,
+    has_finished,
+    owner_uid,
+    phase_of,
+)
+from isthmus.offloading.shadowpod.metadata import MetadataKeeper
+
+WORKERS = 10
+COLLECTION_GRACE = 2.0
+"""Seconds the cluster's garbage collector gets to delete the pod of a ShadowPod that is gone."""
+CACHE_GRACE = 5.0
+"""Seconds a created pod may take to be seen in the cache before it is asked for."""
+TAKEN = "a pod of that name exists and was not made for this ShadowPod"
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds between attempts to create a pod that the API server refuses."""
+
+
+class ShadowPodController:
+    """Keeps pods; what it remembers, by the ShadowPod's uid, spares requests or bridges a cache's lag."""
+
+    def __init__(self, manager: Manager) -> None:
+        self.client = manager.client
+        self.events = manager.events
+        self.metadata = MetadataKeeper(manager.client)
+        self.shadows = manager.informers.get(SHADOW_PODS)
+        self.pods = manager.informers.get(
+            SHADOWED_PODS, label_selector=f"{labels.MANAGED_BY}={labels.MANAGED_BY_SHADOW_POD}"
+        )
+        self._finished: dict[str, str] = {}
+        self._refusals: dict[str, int] = {}
+        self._told: dict[str, tuple[str, str]] = {}
+        self._awaited: dict[str, float] = {}
+        self._orphans: dict[str, float] = {}
+        self.pods.add_handler(self._note_pod)
+        self.shadows.add_handler(self._note_shadow)
+
+    def controller(self) -> Controller:
+        """The loop, fed by ShadowPods and the pods made for them."""
+        controller = Controller("shadowpod", self.reconcile, workers=WORKERS)
+        controller.watch(self.shadows)
+        controller.watch(self.pods)
+        return controller
+
+    def _note_pod(self, old: PodPhase | None, new: PodPhase | None) -> None:
+        """Learn that a created pod is seen, or how a pod ended that its ShadowPod was not told of."""
+        if new is not None:
+            self._awaited.pop(owner_uid(new), None)
+        elif old is not None:
+            self._orphans.pop(old.metadata.uid, None)
+            shadow = self.shadows.get(old.key)
+            if shadow is not None and shadow.metadata.uid == owner_uid(old) and has_finished(old, shadow):
+                self._finished[shadow.metadata.uid] = old.status.phase
+
+    def _note_shadow(self, old: ShadowPod | None, new: ShadowPod | None) -> None:
+        """Forget what is gone."""
+        if old is None:
+            return
+        self.metadata.note_change(old, new)
+        uid = old.metadata.uid
+        if new is None or new.metadata.uid != uid:
+            self._finished.pop(uid, None)
+            self._refusals.pop(uid, None)
+            self._told.pop(uid, None)
+            self._awaited.pop(uid, None)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Have the pod of one ShadowPod and tell its phase."""
+        shadow, pod = self.shadows.get(key), self.pods.get(key)
+        if pod is not None and (shadow is None or owner_uid(pod) != shadow.metadata.uid):
+            if shadow is not None and not owner_uid(pod):
+                return self._refused(shadow, TAKEN)
+            return await self._collect(pod)
+        if shadow is None or shadow.deleting:
+            return None
+        if pod is None:
+            return await self._create(shadow)
+        phase = phase_of(pod, shadow)
+        if phase:
+            await self._tell(shadow, phase)
+        if not pod.deleting and phase not in FINISHED:
+            await self.metadata.update(shadow, pod)
+        return None
+
+    async def _create(self, shadow: ShadowPod) -> float | None:
+        uid = shadow.metadata.uid
+        if shadow.status.phase in FINISHED:
+            return None
+        if uid in self._finished:
+            await self._tell(shadow, self._finished[uid])
+            return None
+        wait = self._awaited.get(uid, 0.0) - time.monotonic()
+        if wait > 0:
+            return wait
+        try:
+            await self.client.create(
+                SHADOWED_PODS.partial(),
+                forge_pod(shadow),
+                shadow.metadata.namespace,
+                field_manager=labels.SHADOW_POD_MANAGER,
+            )
+        except AlreadyExists:
+            return await self._meet(shadow)
+        except (BadRequest, Forbidden, Invalid, NotFound) as error:
+            return self._refused(shadow, str(error))
+        self._awaited[uid] = time.monotonic() + CACHE_GRACE
+        self._refusals.pop(uid, None)
+        self.events.record(SHADOW_PODS, shadow, "CreatedPod", f"Created pod {shadow.metadata.name}")
+        return CACHE_GRACE
+
+    async def _meet(self, shadow: ShadowPod) -> float | None:
+        """A pod of that name is there but not in the cache: our own, or a stranger's."""
+        pod = await self.client.find(SHADOWED_PODS, shadow.metadata.name, shadow.metadata.namespace)
+        if pod is None:
+            return FIRST_PAUSE
+        if owner_uid(pod) == shadow.metadata.uid:
+            await self.metadata.update(shadow, pod)  # gives back the label it is watched by
+            return CACHE_GRACE
+        if pod.deleting:
+            return FIRST_PAUSE
+        return self._refused(shadow, TAKEN)
+
+    def _refused(self, shadow: ShadowPod, reason: str) -> float:
+        """Tell why there is no pod; seconds until the next attempt."""
+        count = self._refusals.get(shadow.metadata.uid, 0)
+        self._refusals[shadow.metadata.uid] = count + 1
+        message = f"Cannot create the pod: {reason}"
+        self.events.record(SHADOW_PODS, shadow, "FailedCreatePod", message, "Warning")
+        return float(min(FIRST_PAUSE * 2 ** min(count, 16), LONGEST_PAUSE))
+
+    async def _tell(self, shadow: ShadowPod, phase: str) -> None:
+        """Write the phase, unless it stands there or was written to this very version."""
+        metadata = shadow.metadata
+        note = (metadata.resource_version, phase)
+        if shadow.status.phase == phase or self._told.get(metadata.uid) == note:
+            return
+        patch = {"metadata": {"uid": metadata.uid}, "status": {"phase": phase}}
+        try:
+            await self.client.patch(
+                SHADOW_PODS.partial(), metadata.name, patch, metadata.namespace, subresource="status"
+            )
+        except (NotFound, Conflict):
+            return  # it is gone, or another now has its name: there is an event for either
+        self._told[metadata.uid] = note
+
+    async def _collect(self, pod: PodPhase) -> float | None:
+        """Delete the pod of a ShadowPod that is gone, where the cluster's garbage collector is slow to."""
+        found, uid = pod.metadata, owner_uid(pod)
+        if pod.deleting or not uid:
+            return None
+        wait = self._orphans.setdefault(found.uid, time.monotonic() + COLLECTION_GRACE) - time.monotonic()
+        if wait > 0:
+            return wait
+        shadow = await self.client.find(SHADOW_PODS.partial(), found.name, found.namespace)
+        if shadow is None or shadow.metadata.uid != uid:
+            await self.client.delete(SHADOWED_PODS, found.name, found.namespace, uid=found.uid)
+        return None
