@@ -1,0 +1,83 @@
+"""Keeps a ForeignCluster for every cluster we have to do with (behaviour 1.1, 3.9).
+
+The reconciler's keys are peers' ids. A ForeignCluster is there as long as any object is about its peer, and says
+in its status how each part of the peering does. It is never an input but for the annotation of `force unpeer`.
+"""
+
+from __future__ import annotations
+
+from isthmus.api import labels, names
+from isthmus.api.core import FOREIGN_CLUSTERS, ForeignCluster
+from isthmus.kube.errors import AlreadyExists
+from isthmus.kube.objects import Key, Manifest
+from isthmus.peering.caches import PEER_INDEX, Caches
+from isthmus.peering.conditions import timestamp
+from isthmus.peering.context import Context
+from isthmus.peering.finalizers import drop_finalizer
+from isthmus.peering.peer_summaries import Facts, plan_status, summarize
+from isthmus.peering.peers import Peers
+from isthmus.peering.replication_release import is_control_plane_secret
+
+
+class ForeignClusterReconciler:
+    """Reconciles ForeignClusters."""
+
+    def __init__(self, context: Context, caches: Caches, peers: Peers) -> None:
+        self._context = context
+        self._client = context.client
+        self._caches = caches
+        self._peers = peers
+
+    async def reconcile(self, key: Key) -> None:
+        """Create, update or delete the ForeignCluster of a peer."""
+        peer = key.name
+        if not names.is_dns_label(peer) or peer == self._context.options.cluster_id:
+            return
+        facts = self._facts(peer)
+        present = self._caches.foreign_clusters.get(key)
+        if present is not None and present.deleting:
+            # Only stock Liqo's checker sets this one; where it no longer runs, nobody else would remove it.
+            await drop_finalizer(self._client, FOREIGN_CLUSTERS, present, labels.FINALIZER_API_SERVER_CHECKER)
+        elif facts.empty:
+            if present is not None:
+                await self._client.delete(FOREIGN_CLUSTERS, peer, uid=present.metadata.uid)
+        else:
+            await self._write(present or await self._create(peer), facts)
+
+    async def _create(self, peer: str) -> ForeignCluster | None:
+        try:
+            return await self._client.create(FOREIGN_CLUSTERS, forge_foreign_cluster(peer))
+        except AlreadyExists:
+            return None  # Our cache is behind; the watch brings us back.
+
+    async def _write(self, present: ForeignCluster | None, facts: Facts) -> None:
+        if present is None:
+            return
+        wanted = summarize(facts, present.status, present.metadata.generation, timestamp())
+        if patch := plan_status(present.status, wanted):
+            name = present.metadata.name
+            await self._client.patch(FOREIGN_CLUSTERS.partial(), name, patch, subresource="status")
+
+    def _facts(self, peer: str) -> Facts:
+        caches = self._caches
+        return Facts(
+            tenants=[one for one in caches.tenants.by_index(PEER_INDEX, peer) if one.spec.cluster_id == peer],
+            identities=list(caches.identities.by_index(PEER_INDEX, peer)),
+            slices=list(caches.slices.by_index(PEER_INDEX, peer)),
+            secrets=[
+                one for one in caches.secrets.by_index(PEER_INDEX, peer) if is_control_plane_secret(one)
+            ],
+            virtual_nodes=list(caches.virtual_nodes.by_index(PEER_INDEX, peer))
+            if caches.virtual_nodes
+            else [],
+            nodes=list(caches.nodes.by_index(PEER_INDEX, peer)) if caches.nodes else [],
+            peer=self._peers.find(peer),
+        )
+
+
+def forge_foreign_cluster(peer: str) -> Manifest:
+    """The ForeignCluster of a peer."""
+    return {
+        "metadata": {"name": peer, "labels": {labels.REMOTE_CLUSTER_ID: peer}},
+        "spec": {"clusterID": peer},
+    }

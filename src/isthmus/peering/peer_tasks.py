@@ -1,0 +1,193 @@
+"""One task for each control-plane Secret: replication to that provider and the check of its API server.
+
+The reconciler of control-plane Secrets starts the task, starts it anew when kubeconfig or namespace change (a
+renewed certificate), and stops it with the Secret. The Secret keeps our finalizer until no object of ours has a
+copy at the provider, or until nobody waits for the provider any more (`replication_release`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from isthmus.api import labels, names
+from isthmus.kube.builtin import SECRETS, Secret
+from isthmus.kube.client import Client
+from isthmus.kube.credentials import Credentials, parse_kubeconfig
+from isthmus.kube.errors import ConfigurationError
+from isthmus.kube.objects import Key, Object
+from isthmus.kube.tasks import TaskSet
+from isthmus.peering import secret_data
+from isthmus.peering.api_server_checks import check_api_server
+from isthmus.peering.caches import PEER_INDEX, REPLICATED_KINDS, Caches, peer_of
+from isthmus.peering.context import Context
+from isthmus.peering.errors import RefusedError
+from isthmus.peering.finalizers import add_finalizer, drop_finalizer
+from isthmus.peering.kubeconfigs import KUBECONFIG
+from isthmus.peering.peers import Peers
+from isthmus.peering.replication import Replicator, Route
+from isthmus.peering.replication_release import (
+    CHECK_SECONDS,
+    is_control_plane_secret,
+    is_unreachable,
+    replicated_objects,
+)
+
+REQUEST_TIMEOUT = 15.0
+REQUEST_ATTEMPTS = 2
+"""Fewer than at home: the replicator's queue tries again anyway, and tells meanwhile that the peer is silent."""
+
+
+class PeerReconciler:
+    """Reconciles control-plane Secrets."""
+
+    def __init__(self, context: Context, caches: Caches, peers: Peers, tasks: TaskSet) -> None:
+        self._context = context
+        self._caches = caches
+        self._peers = peers
+        self._tasks = tasks
+        self._running: dict[Key, str] = {}
+        """Which provider the task of a Secret is for."""
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Run, restart or stop the task of a Secret."""
+        secret = self._caches.secrets.get(key)
+        if secret is None or not is_control_plane_secret(secret):
+            await self._stop(key)
+            return None
+        if secret.deleting:
+            return await self._release(secret)
+        try:
+            await self._run(secret)
+        except RefusedError as error:
+            await self._stop(key)
+            self._peers.get(peer_of(secret)).refuse()
+            self._context.events.record(SECRETS, secret, error.reason, str(error), "Warning")
+        return None
+
+    def keys_of_secret(self, secret: Object) -> list[Key]:
+        """The control-plane Secrets to look at when one changes: it, and those that it may have been in the way of."""
+        if not is_control_plane_secret(secret):
+            return []
+        others = self._caches.secrets.by_index(PEER_INDEX, peer_of(secret))
+        return [secret.key, *(other.key for other in others if is_control_plane_secret(other))]
+
+    def keys_of_object(self, object_: Object) -> list[Key]:
+        """The Secrets to look at when an object that is replicated to their provider changes."""
+        return self._keys(object_.metadata.labels.get(labels.REMOTE_ID, ""))
+
+    def keys_of_foreign_cluster(self, object_: Object) -> list[Key]:
+        """The Secrets to look at when the ForeignCluster of their provider changes."""
+        return self._keys(object_.metadata.name)
+
+    def _keys(self, provider: str) -> list[Key]:
+        return [
+            secret.key for secret in self._caches.secrets.by_index(PEER_INDEX, provider) if secret.deleting
+        ]
+
+    async def _run(self, secret: Object) -> None:
+        provider = require_route(secret, self._context.options.cluster_id)
+        if rival := find_rival(secret, self._caches):
+            raise RefusedError(
+                "DuplicateControlPlaneSecret",
+                f"Secret {rival.key} is for the same provider and older: delete one of the two",
+            )
+        await add_finalizer(
+            self._context.client, SECRETS.partial(), secret, labels.FINALIZER_REPLICATION_SECRET
+        )
+        full = await self._context.client.find(SECRETS, secret.metadata.name, secret.metadata.namespace)
+        if full is None:
+            return
+        remote_namespace = secret.metadata.annotations[labels.REMOTE_TENANT_NAMESPACE]
+        kubeconfig = secret_data.read(full, KUBECONFIG)
+        credentials = read_credentials(full)
+        peer = self._peers.get(provider)
+        if (peer.server, peer.proxy_url) != (credentials.server, credentials.proxy_url):
+            peer.server, peer.proxy_url = credentials.server, credentials.proxy_url
+            self._peers.changed(provider)
+        if self._running.get(secret.key, provider) != provider:
+            await self._stop(secret.key)
+        self._running[secret.key] = provider
+        fingerprint = hashlib.sha256(kubeconfig + b"\0" + remote_namespace.encode()).hexdigest()
+        namespace = secret.metadata.namespace
+        self._tasks.ensure(
+            task_name(secret.key),
+            f"{provider}/{fingerprint}",
+            lambda: self._serve(provider, credentials, namespace, remote_namespace),
+        )
+
+    async def _serve(
+        self, provider: str, credentials: Credentials, namespace: str, remote_namespace: str
+    ) -> None:
+        peer, interval = self._peers.get(provider), self._context.options.api_server_check_interval
+        async with Client(credentials, timeout=REQUEST_TIMEOUT, attempts=REQUEST_ATTEMPTS) as remote:
+            route = Route(peer, remote, namespace, remote_namespace)
+            async with asyncio.TaskGroup() as group:
+                for kind in REPLICATED_KINDS:
+                    local = self._caches.replicated[kind.plural]
+                    group.create_task(Replicator(self._context, route, kind, local).run())
+                group.create_task(check_api_server(remote, peer, self._peers, interval))
+
+    async def _release(self, secret: Object) -> float | None:
+        if labels.FINALIZER_REPLICATION_SECRET not in secret.metadata.finalizers:
+            await self._stop(secret.key)
+            return None
+        provider, namespace = peer_of(secret), secret.metadata.namespace
+        if replicated_objects(self._caches, provider, namespace) and not self._given_up(provider):
+            return CHECK_SECONDS
+        await self._stop(secret.key)
+        await drop_finalizer(
+            self._context.client, SECRETS.partial(), secret, labels.FINALIZER_REPLICATION_SECRET
+        )
+        return None
+
+    def _given_up(self, provider: str) -> bool:
+        peer = self._peers.find(provider)
+        return (peer is not None and peer.lost) or is_unreachable(
+            self._caches.foreign_clusters.get(Key("", provider))
+        )
+
+    async def _stop(self, key: Key) -> None:
+        await self._tasks.stop(task_name(key))
+        provider = self._running.pop(key, "")
+        if provider and provider not in self._running.values():
+            self._peers.forget(provider)
+
+
+def task_name(key: Key) -> str:
+    """The name of a Secret's task."""
+    return f"peer {key}"
+
+
+def require_route(secret: Object, own_id: str) -> str:
+    """The provider a control-plane Secret is for. Raises RefusedError where label or annotation are unusable."""
+    provider = peer_of(secret)
+    namespace = secret.metadata.annotations.get(labels.REMOTE_TENANT_NAMESPACE, "")
+    if not names.is_dns_label(provider) or provider == own_id:
+        raise RefusedError(
+            "InvalidPeer", f"label {labels.REMOTE_CLUSTER_ID} {provider[:64]!r} is no other cluster's id"
+        )
+    if not names.is_dns_label(namespace):
+        raise RefusedError(
+            "InvalidPeer", f"annotation {labels.REMOTE_TENANT_NAMESPACE} {namespace[:64]!r} is no namespace"
+        )
+    return provider
+
+
+def find_rival(secret: Object, caches: Caches) -> Object | None:
+    """An older control-plane Secret for the same provider."""
+    age = (secret.metadata.creation_timestamp or "", secret.metadata.uid)
+    for other in caches.secrets.by_index(PEER_INDEX, peer_of(secret)):
+        older = (other.metadata.creation_timestamp or "", other.metadata.uid) < age
+        if older and not other.deleting and is_control_plane_secret(other):
+            return other
+    return None
+
+
+def read_credentials(secret: Secret) -> Credentials:
+    """The way to the provider's API server. Raises RefusedError."""
+    kubeconfig = secret_data.read(secret, KUBECONFIG)
+    try:
+        return parse_kubeconfig(kubeconfig, source=f"Secret {secret.key}")
+    except ConfigurationError as error:
+        raise RefusedError("InvalidKubeconfig", str(error)) from error

@@ -1,0 +1,104 @@
+"""What is known at this moment of each provider: whether it answers, and whether it lets us in.
+
+In memory only and learnt anew after a restart: it decides how long a deletion waits for a provider that cannot be
+told, and what the ForeignCluster says of its API server. Times are of the event loop's clock, in seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from isthmus.kube.errors import Forbidden, TransportError, Unauthorized
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REFUSAL_BOUND = 15.0
+"""Seconds after which a provider that refuses us is taken to have ended the peering."""
+SILENCE_BOUND = 600.0
+"""Seconds after which a deletion no longer waits for a provider that does not answer."""
+
+ESTABLISHED, ERROR = "Established", "Error"
+
+
+class Peer:
+    """One provider, as its control-plane identity finds it."""
+
+    def __init__(self, cluster_id: str) -> None:
+        self.cluster_id = cluster_id
+        self.server = ""
+        self.proxy_url = ""
+        self.api_server = ""
+        """Established or Error; "" until it was asked."""
+        self.message = ""
+        self._refused_since: float | None = None
+        self._silent_since: float | None = None
+
+    @contextmanager
+    def observe(self, *, refusals: bool = True) -> Iterator[None]:
+        """Judge by the outcome of the request within whether the provider answers and lets us in.
+
+        Without `refusals` only whether it answers: what anybody may ask says nothing of our permissions.
+        """
+        try:
+            yield
+        except (Unauthorized, Forbidden):
+            self._silent_since = None
+            if refusals:
+                self.refuse()
+            raise
+        except TransportError:
+            self._silent_since = self._silent_since or _now()
+            raise
+        self._silent_since = None
+        if refusals:
+            self._refused_since = None
+
+    def refuse(self) -> None:
+        """Note that the provider, or a kubeconfig that cannot be used, keeps us out."""
+        self._refused_since = self._refused_since or _now()
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has been out of reach for so long that nothing waits for it any more."""
+        now = _now()
+        refused, silent = self._refused_since, self._silent_since
+        return (refused is not None and now - refused >= REFUSAL_BOUND) or (
+            silent is not None and now - silent >= SILENCE_BOUND
+        )
+
+
+class Peers:
+    """The providers that a control-plane Secret is there for, by cluster id."""
+
+    def __init__(self) -> None:
+        self._peers: dict[str, Peer] = {}
+        self.changed: Callable[[str], None] = lambda cluster_id: None
+        """Called with a peer's id when what is known of its API server changes."""
+
+    def find(self, cluster_id: str) -> Peer | None:
+        """What is known of a provider."""
+        return self._peers.get(cluster_id)
+
+    def get(self, cluster_id: str) -> Peer:
+        """What is known of a provider, made at the first call."""
+        return self._peers.setdefault(cluster_id, Peer(cluster_id))
+
+    def forget(self, cluster_id: str) -> None:
+        """Drop what is known of a provider."""
+        if self._peers.pop(cluster_id, None) is not None:
+            self.changed(cluster_id)
+
+    def report(self, cluster_id: str, api_server: str, message: str) -> None:
+        """Note how the provider's API server answered."""
+        peer = self.get(cluster_id)
+        if (peer.api_server, peer.message) != (api_server, message):
+            peer.api_server, peer.message = api_server, message
+            self.changed(cluster_id)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
