@@ -4,12 +4,18 @@ Thin: reads the command line, calls isthmus.lab, turns `LabError` into a message
 """
 
 import functools
+import json
+import os
 from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import click
 
-from isthmus.lab import binaries, lifecycle
+from isthmus.lab import binaries, building, lifecycle, state, status, testimages
+from isthmus.lab import images as lab_images
+from isthmus.lab import node as lab_node
 from isthmus.lab.errors import LabError
 from isthmus.lab.plan import site_from_environment
 
@@ -50,7 +56,8 @@ def up(clusters: int, workers: int, kubernetes: str) -> None:
 
     The first time builds Kubernetes, which takes minutes; later it takes less than one.
     """
-    lifecycle.up(site_from_environment(), clusters, workers, kubernetes, report)
+    made = lifecycle.up(site_from_environment(), clusters, workers, kubernetes, report)
+    report(f"try: isthmus lab kubectl {made[0].name} get nodes")
 
 
 @lab.command()
@@ -59,6 +66,92 @@ def down() -> None:
     """End the lab and remove all of it."""
     if not lifecycle.down(site_from_environment(), report):
         report("no lab is up")
+
+
+@lab.command()
+@click.argument("name")
+@translated
+def kubeconfig(name: str) -> None:
+    """Print the administrator's kubeconfig of a cluster."""
+    site = site_from_environment()
+    file = state.kubeconfig(site, state.find_cluster(site, name).name)
+    lifecycle.require_root()
+    click.echo(file.read_text(), nl=False)
+
+
+@lab.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("name")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@translated
+def kubectl(name: str, arguments: tuple[str, ...]) -> None:
+    """Run the stock kubectl of the lab's version against a cluster."""
+    site = site_from_environment()
+    lifecycle.require_root()
+    file = state.kubeconfig(site, state.find_cluster(site, name).name)
+    program = Path(state.require(site).binaries) / "kubectl"
+    os.execve(program, ["kubectl", *arguments], os.environ | {"KUBECONFIG": str(file)})
+
+
+@lab.command(context_settings={"ignore_unknown_options": True})
+@click.argument("node")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@translated
+def exec(node: str, command: tuple[str, ...]) -> None:
+    """Run a command inside a node, or beside the control plane of a cluster.
+
+    In a worker it sees the network, the mounts and the host name of the node.
+    """
+    site = site_from_environment()
+    lifecycle.require_root()
+    entered = lab_node.enter_node(site, state.require(site).plan(site), node)
+    os.execvp(entered[0], [*entered, "--", *command])
+
+
+@lab.group()
+def images() -> None:
+    """Build images and load them into the nodes."""
+
+
+@images.command()
+@click.argument("image", nargs=-1, required=True)
+@click.option("--cluster", help="Only into the nodes of this cluster.")
+@translated
+def load(image: tuple[str, ...], cluster: str | None) -> None:
+    """Load archives (docker-archive or OCI), or images the lab has built, into the nodes."""
+    for one in image:
+        lab_images.load(site_from_environment(), one, cluster, report)
+
+
+@images.command()
+@click.option("--load/--no-load", "wanted", default=True, show_default=True, help="Load it into the nodes.")
+@translated
+def build(wanted: bool) -> None:
+    """Build the image of Isthmus from this checkout, and load it and the test images into the nodes."""
+    site = site_from_environment()
+    lifecycle.require_root()
+    if wanted:
+        record = state.require(site)
+        basic = testimages.ensure(Path(record.binaries))
+        lab_images.load(site, str(basic), None, report)
+    archive = building.build(report)
+    click.echo(archive)
+    if wanted:
+        lab_images.load(site, str(archive), None, report)
+
+
+@lab.command("status")
+@click.option("-o", "--output", type=click.Choice(["table", "names", "json"]), default="table")
+@translated
+def show_status(output: str) -> None:
+    """Show the clusters, their nodes, and which programs do not run."""
+    clusters = status.read(site_from_environment())
+    if output == "json":
+        click.echo(json.dumps([asdict(cluster) for cluster in clusters], indent=2))
+    elif output == "names":
+        click.echo("\n".join(cluster.name for cluster in clusters))
+    else:
+        for line in status.table(clusters):
+            click.echo(line)
 
 
 if __name__ == "__main__":

@@ -126,14 +126,17 @@ def load_image(holder: Process, archive: Path) -> None:
         raise LabError(f"{holder.owner} does not take the images of {archive}: {done.stderr.strip()}")
 
 
-def enter_node(site: Site, clusters: Sequence[Cluster], node: str) -> list[str] | None:
-    """How to get into a node by name, or into a control plane by its cluster's name; None for no such name."""
+def enter_node(site: Site, clusters: Sequence[Cluster], node: str) -> list[str]:
+    """How to get into a node by name, or into a control plane by its cluster's name. Raises LabError."""
     for cluster in clusters:
         if cluster.name == node:
             return ["nsenter", f"--net={NETNS / namespace(site, node)}"]
         if any(worker.name == node for worker in cluster.workers):
             return enter(processes.find(site, node, HOLDER))
-    return None
+    names = [
+        name for cluster in clusters for name in (cluster.name, *(each.name for each in cluster.workers))
+    ]
+    raise LabError(f"no node {node!r}: there are {', '.join(names)}")
 
 
 def _listening(address: Path) -> bool:
