@@ -127,6 +127,35 @@ async def find_controller(cluster: Cluster) -> Deployment | None:
     return found.items[0] if found.items else None
 
 
+class Container(msgspec.Struct, frozen=True):
+    """What of a container is read."""
+
+    image: str = ""
+
+
+class _PodSpec(msgspec.Struct, frozen=True):
+    containers: list[Container] = []
+
+
+class _Template(msgspec.Struct, frozen=True):
+    spec: _PodSpec = _PodSpec()
+
+
+class _DeploymentSpec(msgspec.Struct, frozen=True):
+    template: _Template = _Template()
+
+
+def installed_version(deployment: Deployment) -> str:
+    """The version of what runs: its label as the chart sets it, else the tag of its image, "" where neither."""
+    labelled = deployment.metadata.labels.get("app.kubernetes.io/version", "")
+    if labelled:
+        return labelled
+    containers = msgspec.json.decode(deployment.spec, type=_DeploymentSpec).template.spec.containers
+    image = containers[0].image if containers else ""
+    name, _, tag = image.partition("@")[0].rpartition(":")
+    return tag if name and "/" not in tag else ""
+
+
 def ready_replicas(deployment: Deployment) -> int:
     """How many pods of the Deployment are ready."""
     return msgspec.json.decode(deployment.status, type=DeploymentStatus).ready_replicas

@@ -39,17 +39,26 @@ def remote_cluster_options(command: F) -> F:
     return _kubeconfig_options(command, prefix="remote-", whose="remote ")
 
 
-def _kubeconfig_options(command: F, *, prefix: str, whose: str) -> F:
+def deferred_cluster_options(command: F) -> F:
+    """Add the flags of `cluster_options`; the command takes `resolve`, which gives the Credentials when called,
+    for commands that do not always need the cluster."""
+    return _kubeconfig_options(command, prefix="", whose="", deferred=True)
+
+
+def _kubeconfig_options(command: F, *, prefix: str, whose: str, deferred: bool = False) -> F:
     variable = prefix.replace("-", "_")
 
     @functools.wraps(command)
-    def resolve(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         chosen = {name: kwargs.pop(f"{variable}{name}") or "" for name in _SELECTORS}
-        kwargs[f"{variable}credentials"] = _load(chosen, prefix=prefix, whose=whose)
+        resolve = functools.partial(_load, chosen, prefix=prefix, whose=whose)
+        if deferred:
+            return command(*args, resolve=resolve, **kwargs)
+        kwargs[f"{variable}credentials"] = resolve()
         return command(*args, **kwargs)
 
     where = f"the {whose}cluster" if whose else "the cluster"
-    added: Callable[..., Any] = resolve
+    added: Callable[..., Any] = wrapper
     for name, metavar, text in (
         ("user", "NAME", f"User of the kubeconfig to use towards {where}."),
         ("cluster", "NAME", f"Cluster of the kubeconfig to use as {where}."),

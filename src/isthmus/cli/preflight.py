@@ -45,12 +45,12 @@ async def check_identities(pair: Pair, progress: Progress) -> None:
     """Reach both clusters, tell them apart and read their ids. Raises CommandError."""
     with progress.step("Reaching both clusters") as current:
         first, second = await installation.gather_both(pair.local, pair.remote)
-        _refuse_same(pair, bool(first.cluster_uid) and first.cluster_uid == second.cluster_uid)
+        refuse_same(pair, bool(first.cluster_uid) and first.cluster_uid == second.cluster_uid)
         await installation.check_kinds(pair.local, installation.CONSUMER_KINDS)
         await installation.check_kinds(pair.remote, installation.PROVIDER_KINDS)
         mine = await installation.read_cluster_id(pair.local)
         theirs = await installation.read_cluster_id(pair.remote)
-        _refuse_same(pair, mine.metadata.uid == theirs.metadata.uid)
+        refuse_same(pair, mine.metadata.uid == theirs.metadata.uid)
         if pair.local.id == pair.remote.id:
             raise CommandError(
                 f'both clusters have the id "{pair.local.id}" ({pair.local.server} and {pair.remote.server})',
@@ -61,7 +61,8 @@ async def check_identities(pair: Pair, progress: Progress) -> None:
         current.title = f"{pair.local.id} ({first.version}) and {pair.remote.id} ({second.version}) answer"
 
 
-def _refuse_same(pair: Pair, same: bool) -> None:
+def refuse_same(pair: Pair, same: bool) -> None:
+    """Raise CommandError where both kubeconfigs were found to lead to one cluster."""
     if same:
         raise CommandError(
             f"the local and the remote kubeconfig lead to the same cluster ({pair.local.server} and "

@@ -1,0 +1,235 @@
+"""`isthmus unpeer`: end a peering, so that nothing of it is left in either cluster (wire.md 9, unpeer).
+
+The order keeps every clean-up possible until it is done: the virtual nodes are drained while their credentials
+still stand, then the shares go, then what was replicated, then the identity, and last the tenant that allowed it
+all. Each step may be repeated: a run that was broken off is finished by the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import click
+
+from isthmus.api import labels
+from isthmus.api.authentication import RESOURCE_SLICES
+from isthmus.cli import installation
+from isthmus.cli.cluster import connect, explained, step
+from isthmus.cli.errors import CommandError
+from isthmus.cli.execution import run
+from isthmus.cli.options import (
+    cluster_options,
+    confirm,
+    confirm_option,
+    examples,
+    namespace_option,
+    remote_cluster_options,
+    remote_namespace_option,
+    switch_option,
+    timeout_option,
+    verbose_option,
+)
+from isthmus.cli.peering import Peering, count_offloaded_pods, is_named
+from isthmus.cli.preflight import Pair, find_tenant_namespace, refuse_same
+from isthmus.cli.progress import Progress, Step
+from isthmus.cli.removal import Group, await_gone, remove
+from isthmus.cli.waiting import Deadline, wait_for
+from isthmus.kube.builtin import NAMESPACES
+from isthmus.kube.credentials import Credentials
+from isthmus.kube.errors import KubeError
+from isthmus.kube.objects import Object
+from isthmus.kube.resource import Resource
+
+NETWORKING = ("networking.liqo.io", "v1beta1")
+GATEWAY_CLIENTS = Resource(*NETWORKING, "gatewayclients", "GatewayClient", Object)
+GATEWAY_SERVERS = Resource(*NETWORKING, "gatewayservers", "GatewayServer", Object)
+CONFIGURATIONS = Resource(*NETWORKING, "configurations", "Configuration", Object)
+
+UNREACHABLE = (
+    "isthmus unpeer needs both clusters; what to do when one is gone for good comes with force unpeer"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the flags of `unpeer` ask for."""
+
+    delete_namespaces: bool
+    wait: bool
+    skip_confirm: bool
+    timeout: float
+
+
+@click.command(
+    epilog=examples(
+        "isthmus unpeer --remote-kubeconfig milan.kubeconfig",
+        "# in a script, and with the tenant namespaces",
+        "isthmus unpeer --remote-kubeconfig milan.kubeconfig --skip-confirm --delete-namespaces",
+    )
+)
+@cluster_options
+@remote_cluster_options
+@namespace_option
+@remote_namespace_option
+@click.option("--delete-namespaces", is_flag=True, help="Delete the tenant namespaces as well.")
+@switch_option("--wait", True, "Wait until the provider is clean too.")
+@timeout_option("2m")
+@confirm_option
+@verbose_option
+def unpeer(
+    credentials: Credentials,
+    remote_credentials: Credentials,
+    namespace: str,
+    remote_namespace: str,
+    delete_namespaces: bool,
+    wait: bool,
+    timeout: float,
+    skip_confirm: bool,
+) -> None:
+    """End a peering.
+
+    This cluster (the consumer) stops using the remote one (the provider). Pods that run there are evicted first
+    and start elsewhere if they can. The other direction, where there is one, stays.
+    """
+    wish = Wish(delete_namespaces, wait, skip_confirm, timeout)
+    run(_unpeer(credentials, remote_credentials, (namespace, remote_namespace), wish))
+
+
+async def _unpeer(local: Credentials, remote: Credentials, namespaces: tuple[str, str], wish: Wish) -> None:
+    progress = Progress()
+    async with (
+        connect(local, "local", namespaces[0]) as here,
+        connect(remote, "remote", namespaces[1]) as there,
+    ):
+        pair = await _find_peering(Pair(here, there), progress)
+        peering = Peering(pair)
+        bidirectional = bool(await peering.reverse_tenant().list())
+        if bidirectional and wish.delete_namespaces:
+            raise CommandError(
+                f"--delete-namespaces: {pair.remote.id} also consumes {pair.local.id}, in the same namespaces",
+                "leave it out, and give it when the other direction is ended",
+                code=2,
+            )
+        confirm(await peering.question(), skip=wish.skip_confirm)
+        deadline = Deadline(wish.timeout)
+        found = await _end(peering, progress, deadline)
+        if not bidirectional:
+            found += await _disconnect(peering, progress, deadline)
+        if wish.wait:
+            with progress.step("Nothing of the peering left") as current:
+                await await_gone(peering.everything(), deadline, current, _advice(pair))
+        if wish.delete_namespaces:
+            await _delete_namespaces(pair, progress, deadline)
+    click.echo(
+        f"{pair.local.id} is no longer peered with {pair.remote.id}"
+        if found
+        else f"{pair.local.id} was not peered with {pair.remote.id}: nothing to do"
+    )
+
+
+async def _find_peering(pair: Pair, progress: Progress) -> Pair:
+    """Reach both clusters and find the tenant namespaces of the peering. Raises CommandError."""
+    with progress.step("Reaching both clusters") as current:
+        try:
+            first, second = await installation.gather_both(pair.local, pair.remote)
+        except CommandError as error:
+            raise CommandError(str(error), UNREACHABLE) from error
+        refuse_same(pair, bool(first.cluster_uid) and first.cluster_uid == second.cluster_uid)
+        mine = await installation.read_cluster_id(pair.local)
+        theirs = await installation.read_cluster_id(pair.remote)
+        refuse_same(pair, mine.metadata.uid == theirs.metadata.uid)
+        pair.local_namespace, _ = await find_tenant_namespace(pair.local, pair.remote.id)
+        pair.remote_namespace, _ = await find_tenant_namespace(pair.remote, pair.local.id)
+        current.title = f"{pair.local.id} and {pair.remote.id} answer"
+    return pair
+
+
+async def _end(peering: Peering, progress: Progress, deadline: Deadline) -> int:
+    """End the offloading and then the authentication; returns how many objects there were."""
+    pair = peering.pair
+    found = await _drain(peering, progress, deadline)
+    for title, groups in (
+        ("Resource slices removed", [peering.slices()]),
+        ("Namespace mappings removed", [peering.namespace_maps()]),
+        ("Identities removed", [peering.identities(), peering.renewals()]),
+    ):
+        with step(progress, title, pair.local) as current:
+            found += await remove(groups, deadline, current, _advice(pair))
+    with step(progress, "Kubeconfigs removed", pair.local) as current:
+        await await_gone([peering.kubeconfigs()], deadline, current, _advice(pair))
+    with step(progress, f"Tenant {pair.local.id} removed", pair.remote) as current:
+        found += await remove([peering.tenant()], deadline, current, _advice(pair))
+    with (
+        progress.step("Nonces and certificates removed") as current,
+        explained(pair.remote, "removing secrets"),
+    ):
+        found += await remove(peering.proofs(), deadline, current, _advice(pair))
+    return found
+
+
+async def _drain(peering: Peering, progress: Progress, deadline: Deadline) -> int:
+    """Delete the virtual nodes, which evicts their pods, and wait until they are gone."""
+    local = peering.pair.local
+    nodes = peering.virtual_nodes()
+    with step(progress, "Virtual nodes drained and removed", local) as current:
+        for each in await peering.slices().list():
+            # Otherwise the controller would make the virtual node anew as long as its slice is there.
+            keep_none = {"metadata": {"annotations": {labels.CREATE_VIRTUAL_NODE: labels.FALSE}}}
+            await local.client.patch(
+                RESOURCE_SLICES.partial(), each.metadata.name, keep_none, each.metadata.namespace
+            )
+        count = await nodes.delete()
+        if count:
+            await _await_drained(peering, nodes, deadline, current)
+    return count
+
+
+async def _await_drained(peering: Peering, nodes: Group, deadline: Deadline, current: Step) -> None:
+    local = peering.pair.local
+
+    async def is_gone() -> bool | None:
+        left = [node.metadata.name for node in await nodes.list()]
+        if not left:
+            return True
+        current.update(f"{', '.join(left)} with {await count_offloaded_pods(local, left)} pods")
+        return None
+
+    await wait_for(
+        is_gone,
+        deadline,
+        current,
+        "the virtual nodes were not gone",
+        "look for pods that cannot be evicted (PodDisruptionBudget, finalizers), then run unpeer again",
+    )
+
+
+async def _disconnect(peering: Peering, progress: Progress, deadline: Deadline) -> int:
+    """Remove what joins the pod networks, where another tool made it; nothing else uses it any more."""
+    pair = peering.pair
+    selectors = (
+        (pair.local, f"{labels.REMOTE_CLUSTER_ID}={pair.remote.id}", pair.local_namespace),
+        (pair.remote, f"{labels.REMOTE_CLUSTER_ID}={pair.local.id}", pair.remote_namespace),
+    )
+    groups = [
+        Group(cluster, kind, namespace, selector)
+        for kind in (GATEWAY_CLIENTS, GATEWAY_SERVERS, CONFIGURATIONS)
+        for cluster, selector, namespace in selectors
+    ]
+    try:
+        if not any([await group.list() for group in groups]):
+            return 0
+    except KubeError as error:
+        raise CommandError(f"reading the networking objects failed: {error}") from error
+    with progress.step("Gateways and network configurations removed") as current:
+        return await remove(groups, deadline, current, _advice(pair))
+
+
+async def _delete_namespaces(pair: Pair, progress: Progress, deadline: Deadline) -> None:
+    for cluster, namespace in ((pair.local, pair.local_namespace), (pair.remote, pair.remote_namespace)):
+        with step(progress, f"Tenant namespace {namespace} removed", cluster) as current:
+            group = Group(cluster, NAMESPACES, "", labels.TENANT_NAMESPACE, is_named(namespace))
+            await remove([group], deadline, current)
+
+
+def _advice(pair: Pair) -> str:
+    return f"look at the controllers of {pair.local.id} and {pair.remote.id}, then run unpeer again"
