@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -127,14 +128,18 @@ async def find_controller(cluster: Cluster) -> Deployment | None:
     return found.items[0] if found.items else None
 
 
-class Container(msgspec.Struct, frozen=True):
-    """What of a container is read."""
+class _Variable(msgspec.Struct, frozen=True):
+    name: str = ""
+    value: str = ""
 
+
+class _Container(msgspec.Struct, frozen=True):
     image: str = ""
+    env: list[_Variable] = []
 
 
 class _PodSpec(msgspec.Struct, frozen=True):
-    containers: list[Container] = []
+    containers: list[_Container] = []
 
 
 class _Template(msgspec.Struct, frozen=True):
@@ -150,10 +155,26 @@ def installed_version(deployment: Deployment) -> str:
     labelled = deployment.metadata.labels.get("app.kubernetes.io/version", "")
     if labelled:
         return labelled
-    containers = msgspec.json.decode(deployment.spec, type=_DeploymentSpec).template.spec.containers
+    containers = _containers(deployment)
     image = containers[0].image if containers else ""
     name, _, tag = image.partition("@")[0].rpartition(":")
     return tag if name and "/" not in tag else ""
+
+
+def read_options(deployment: Deployment) -> dict[str, Any]:
+    """What the controller is started with, {} where it is not Isthmus's."""
+    for container in _containers(deployment):
+        for variable in container.env:
+            if variable.name == "ISTHMUS_OPTIONS":
+                try:
+                    return msgspec.json.decode(variable.value, type=dict[str, Any])
+                except msgspec.DecodeError:
+                    return {}
+    return {}
+
+
+def _containers(deployment: Deployment) -> list[_Container]:
+    return msgspec.json.decode(deployment.spec, type=_DeploymentSpec).template.spec.containers
 
 
 def ready_replicas(deployment: Deployment) -> int:

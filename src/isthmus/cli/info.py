@@ -1,0 +1,167 @@
+"""`isthmus info`: the installation and its peerings, for people and for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from isthmus.cli import installation
+from isthmus.cli.cluster import connect
+from isthmus.cli.errors import CommandError
+from isthmus.cli.execution import run
+from isthmus.cli.options import cluster_options, examples, namespace_option, output_option, verbose_option
+from isthmus.cli.queries import as_text, pick
+from isthmus.cli.report import report_cluster, report_peers
+from isthmus.cli.tables import print_document, render_fields, render_table
+from isthmus.kube.credentials import Credentials
+
+
+@click.command(
+    epilog=examples(
+        "isthmus info",
+        "# every detail about some peers, or about all",
+        "isthmus info peer milan",
+        "# for scripts",
+        "isthmus info -o json",
+        "isthmus info --get local.clusterid",
+        "isthmus info peer milan --get offloading.virtualnodes",
+    )
+)
+@click.argument("what", metavar="[peer [ID]...]", nargs=-1)
+@click.option(
+    "-g", "--get", "get", metavar="PATH", default="", help="One field by its path, such as local.clusterid."
+)
+@cluster_options
+@namespace_option
+@output_option
+@verbose_option
+def info(credentials: Credentials, namespace: str, what: tuple[str, ...], get: str, output: str) -> None:
+    """Show the installation and its peerings.
+
+    With `peer`, show every detail about the peers named, or about all.
+    """
+    if what and what[0] not in ("peer", "peers"):
+        raise click.UsageError(f'"{what[0]}" is nothing to show: leave it out, or write "peer [ID]..."')
+    report = run(_gather(credentials, namespace, what))
+    if get:
+        show_field(report, what, get, output)
+    elif output:
+        print_document(report, output)
+    else:
+        render: Callable[[dict[str, Any]], str] = render_peers if what else render_cluster
+        click.echo(render(report), nl=False)
+
+
+async def _gather(credentials: Credentials, namespace: str, what: tuple[str, ...]) -> dict[str, Any]:
+    async with connect(credentials, "local", namespace) as cluster:
+        await installation.identify(cluster)
+        await installation.check_kinds(cluster, {"core.liqo.io/v1beta1": ("foreignclusters",)})
+        await installation.read_cluster_id(cluster)
+        return await (report_peers(cluster, what[1:]) if what else report_cluster(cluster))
+
+
+def show_field(report: dict[str, Any], what: tuple[str, ...], path: str, output: str) -> None:
+    """Print one field. Of a single peer its id may be left out, and of the installation `local`, as liqoctl has it."""
+    inner = report if what else report["local"]
+    if len(what) == 2:
+        inner = report[what[1]]
+    try:
+        found = pick(report, path)
+    except CommandError as error:
+        try:
+            found = pick(inner, path)
+        except CommandError:
+            raise error from None
+    if output:
+        print_document(found, output)
+    else:
+        click.echo(as_text(found))
+
+
+def render_cluster(report: dict[str, Any]) -> str:
+    """The installation, for people."""
+    local, health = report["local"], report["health"]
+    text = "Installation\n" + render_fields(
+        {
+            "Cluster ID": local["clusterID"],
+            "Version": local["version"],
+            "API server": local["apiServerAddr"],
+            "Labels": local["labels"],
+        },
+        indent="  ",
+    )
+    text += "\nHealth\n"
+    if health["healthy"]:
+        text += "  all pods are ready\n"
+    elif not health["unhealthyPods"]:
+        text += "  no pods: the controller does not run\n"
+    else:
+        text += render_table(
+            ["pod", "status", "ready", "restarts"],
+            [
+                (
+                    name,
+                    pod["status"],
+                    f"{pod['containers']['ready']}/{pod['containers']['total']}",
+                    pod["restarts"],
+                )
+                for name, pod in health["unhealthyPods"].items()
+            ],
+            indent="  ",
+        )
+    peers = report["peerings"]["peers"]
+    text += "\nPeerings\n"
+    text += _table(
+        peers,
+        ("cluster", "role", "authentication", "offloading", "networking"),
+        ("clusterID", "role", "authenticationStatus", "offloadingStatus", "networkingStatus"),
+        "none; see isthmus peer --help",
+    )
+    text += "\nOffloaded namespaces\n"
+    return text + _table(
+        report["namespaces"],
+        ("namespace", "remote name", "pods", "phase"),
+        ("name", "remoteName", "podOffloadingStrategy", "phase"),
+        "none; see isthmus offload --help",
+    )
+
+
+def _table(rows: list[dict[str, Any]], columns: tuple[str, ...], keys: tuple[str, ...], empty: str) -> str:
+    if not rows:
+        return f"  {empty}\n"
+    return render_table(columns, [[row[key] for key in keys] for row in rows], indent="  ")
+
+
+def render_peers(report: dict[str, Any]) -> str:
+    """The peers in detail, for people."""
+    if not report:
+        return "no peers; see isthmus peer --help\n"
+    return "\n".join(_render_peer(name, peer) for name, peer in report.items())
+
+
+def _render_peer(name: str, peer: dict[str, Any]) -> str:
+    authentication, offloading = peer["authentication"], peer["offloading"]
+    text = f"{name} ({peer['role']})\n"
+    text += f"  Authentication: {authentication['status']}\n"
+    text += render_fields({"API server": authentication["apiServerAddr"]}, indent="    ")
+    text += _alerts(authentication["alerts"])
+    for each in authentication["resourceSlices"]:
+        state = "accepted" if each["accepted"] else "not accepted"
+        text += f"    Resource slice {each['name']}: {each['action'].lower()}, {state}{_amounts(each['resources'])}\n"
+        text += _alerts([each["alert"]] if each["alert"] else [])
+    text += f"  Offloading: {offloading['status']}\n"
+    text += _alerts(offloading["alerts"])
+    for each in offloading["virtualNodes"]:
+        text += f"    Virtual node {each['name']}: {each['status']}{_amounts(each['resources'])}\n"
+    text += f"  Networking: {peer['network']['status']}\n"
+    return text + _alerts(peer["network"]["alerts"])
+
+
+def _amounts(resources: dict[str, Any]) -> str:
+    return f" ({', '.join(f'{name} {amount}' for name, amount in resources.items())})" if resources else ""
+
+
+def _alerts(lines: list[str]) -> str:
+    return "".join(f"    ! {line}\n" for line in lines)
