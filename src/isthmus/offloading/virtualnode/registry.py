@@ -15,18 +15,10 @@ from isthmus.kube.builtin import Pod
 from isthmus.kube.client import Client
 from isthmus.kube.informer import Informer, InformerSet
 from isthmus.kube.objects import Key
+from isthmus.offloading.kubelet.locations import Location
+from isthmus.offloading.pods.provider import ProviderHealth
 
-
-class Location(Struct, frozen=True):
-    """Where an offloaded pod really runs: same name, `remote_namespace`, reached through `client`."""
-
-    client: Client
-    """The provider's API server, as the slice identity; do not close it."""
-    remote_namespace: str
-    node: str
-    """The virtual node the pod is bound to."""
-    pod_uid: str
-    """The UID of the pod on this cluster."""
+__all__ = ["Location", "OffloadedPods", "ProviderSession"]
 
 
 class ProviderSession(Struct, eq=False):
@@ -43,6 +35,10 @@ class ProviderSession(Struct, eq=False):
     """The pods of this cluster that are bound to the virtual node."""
     namespaces: dict[str, str] = field(default_factory=dict)
     """Offloaded namespaces that the provider accepted: local name to remote name."""
+    health: ProviderHealth = field(default_factory=ProviderHealth)
+    """Whether the provider answers."""
+    leftovers: Callable[[], int] = lambda: 0
+    """How many ShadowPods of the virtual node are known to be at the provider."""
 
 
 class OffloadedPods:

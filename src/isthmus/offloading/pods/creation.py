@@ -1,0 +1,109 @@
+"""Creating the ShadowPod of a local pod: once, whatever fails in between, and visibly when it is refused.
+
+The API server's uniqueness of names makes it once; POD_UID on the ShadowPod tells whose it is. A refusal is shown
+where users look: the pod's status and an event; it is tried again with growing pauses.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from isthmus.api import labels
+from isthmus.kube.builtin import PODS, Pod
+from isthmus.kube.errors import AlreadyExists, ApiError, Forbidden, NotFound, ServerError, TransportError
+from isthmus.offloading.pods.affinity import InvalidPodError
+from isthmus.offloading.pods.local import write_status
+from isthmus.offloading.pods.memory import PodMemory
+from isthmus.offloading.pods.metadata import POD_UID
+from isthmus.offloading.pods.provider import PodContext
+from isthmus.offloading.pods.spec import forge_shadow_pod
+from isthmus.offloading.pods.status import FAILED_REFLECTION, failed_reflection_status, phase_of
+from isthmus.offloading.pods.twin import SHADOWS, Shadow, TwinNamespace
+
+PATIENCE = 3
+"""Refusals in a row that may be a moment's (permissions still being granted, a webhook starting)."""
+LATER = 1.0
+
+
+async def create_shadow(
+    context: PodContext, twin: TwinNamespace, pod: Pod, memory: PodMemory
+) -> float | None:
+    """Create the ShadowPod of a pod that has none; returns when to look again.
+
+    Raises TransportError where the outcome is not known.
+    """
+    waiting = max(memory.unseen(), memory.pausing())
+    if waiting:
+        return waiting
+    try:
+        manifest = forge_shadow_pod(pod, twin.remote, context.terms())
+    except InvalidPodError as error:
+        return await _report(context, pod, memory, str(error))
+    memory.creating()
+    try:
+        await context.remote.create(
+            SHADOWS.partial(), manifest, twin.remote, field_manager=labels.REFLECTION_MANAGER
+        )
+    except AlreadyExists:
+        return await _take_over(context, twin, pod, memory)
+    except TransportError as error:
+        if not error.sent:
+            memory.created = False
+        raise
+    except ApiError as error:
+        if _may_pass(error) and memory.failures < PATIENCE:
+            return memory.failed()
+        return await _report(context, pod, memory, str(error))
+    return None
+
+
+async def _take_over(context: PodContext, twin: TwinNamespace, pod: Pod, memory: PodMemory) -> float | None:
+    """There is a ShadowPod of that name, which the cache does not show (yet)."""
+    found = await find_shadow(context, twin, pod.metadata.name)
+    if found is None:
+        memory.created = False
+        return LATER
+    if is_shadow_of(found, pod, context):
+        return memory.unseen()
+    if found.metadata.labels.get(labels.ORIGIN) == context.terms().identity.home_id:
+        # That of a predecessor, perhaps on another virtual node; whoever is in charge of it removes it.
+        if memory.failures < PATIENCE:
+            return memory.failed()
+        message = f"a ShadowPod of an earlier pod of this name is still at the provider, in {twin.remote}"
+    else:
+        message = (
+            f"a ShadowPod {twin.remote}/{pod.metadata.name} that is not ours already exists at the provider"
+        )
+    return await _report(context, pod, memory, message)
+
+
+async def find_shadow(context: PodContext, twin: TwinNamespace, name: str) -> Shadow | None:
+    """The ShadowPod of that name as the API server knows it, whoever made it."""
+    return await context.remote.find(SHADOWS, name, twin.remote)
+
+
+def is_shadow_of(shadow: Shadow, pod: Pod, context: PodContext) -> bool:
+    """Whether a ShadowPod stands for that very pod, through this virtual node."""
+    identity = context.terms().identity
+    found = shadow.metadata
+    return (
+        found.labels.get(labels.ORIGIN) == identity.home_id
+        and found.labels.get(labels.NODE_NAME) == identity.node_name
+        and found.annotations.get(POD_UID, pod.metadata.uid) == pod.metadata.uid
+    )
+
+
+def _may_pass(error: ApiError) -> bool:
+    if isinstance(error, NotFound | ServerError):
+        return True
+    return isinstance(error, Forbidden) and "admission webhook" not in str(error)
+
+
+async def _report(context: PodContext, pod: Pod, memory: PodMemory, message: str) -> float:
+    memory.failures = max(memory.failures, PATIENCE)
+    pause = memory.failed()
+    context.events.record(PODS, pod, FAILED_REFLECTION, message, "Warning")
+    if phase_of(pod.status) in ("", "Pending"):
+        wanted = failed_reflection_status(msgspec.json.decode(pod.status), message)
+        await write_status(context.local, pod, memory, wanted)
+    return pause

@@ -1,0 +1,94 @@
+"""Copying the state of the remote pod into the local pod's status, and what to say while there is none."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from isthmus.api import labels
+from isthmus.kube.builtin import Pod
+from isthmus.kube.objects import ObjectMeta
+from isthmus.offloading.pods.local import write_status
+from isthmus.offloading.pods.memory import PodMemory
+from isthmus.offloading.pods.metadata import REMOTE_POD_UID, REMOTE_RECREATIONS
+from isthmus.offloading.pods.provider import PodContext
+from isthmus.offloading.pods.status import (
+    REMOTE_POD_MISSING,
+    TERMINAL,
+    Facts,
+    Status,
+    map_status,
+    restart_policy_of,
+    terminated_status,
+    unready_status,
+)
+from isthmus.offloading.pods.twin import RemotePod, Shadow
+
+
+async def mirror_status(
+    context: PodContext, pod: Pod, shadow: Shadow | None, remote: RemotePod | None, memory: PodMemory
+) -> float | None:
+    """Write the local status that the remote pod (or its absence) calls for; returns when to look again."""
+    present: Status = msgspec.json.decode(pod.status)
+    phase = shadow.status.phase if shadow is not None else ""
+    if remote is None:
+        return await _without_remote(context, pod, present, phase, memory)
+    if remote.deleting and not pod.deleting and phase not in TERMINAL:
+        # It is being deleted there, not here: it comes again, so whatever end it reports is none.
+        wanted = unready_status(
+            present, REMOTE_POD_MISSING, "The provider is making the remote pod again", _now()
+        )
+        await write_status(context.local, pod, memory, wanted)
+        return None
+    status: Status = msgspec.json.decode(remote.status)
+    recreations = count_recreations(pod.metadata, remote.metadata.uid)
+    facts = Facts(context.host_ip, restart_policy_of(pod.spec), recreations)
+    wanted = map_status(status, present, facts)
+    unsettled = context.health.unsettled()
+    if unsettled and present.get("phase") == "Running" and wanted.get("phase") == "Running":
+        return unsettled
+    marks = forge_marks(pod.metadata, remote.metadata.uid, recreations)
+    await write_status(
+        context.local, pod, memory, wanted, marks, metadata_alone="hostIP" in status and bool(marks)
+    )
+    return None
+
+
+async def _without_remote(
+    context: PodContext, pod: Pod, present: Status, phase: str, memory: PodMemory
+) -> float | None:
+    if phase in TERMINAL:
+        wanted = terminated_status(present, phase, _now())
+    elif present.get("phase") == "Running":
+        message = "The remote pod is not there; the provider makes it again"
+        wanted = unready_status(present, REMOTE_POD_MISSING, message, _now())
+    else:
+        return None
+    await write_status(context.local, pod, memory, wanted)
+    return None
+
+
+def count_recreations(pod: ObjectMeta, remote_uid: str) -> int:
+    """How often the provider made the pod again, this remote pod included."""
+    text = pod.annotations.get(REMOTE_RECREATIONS, "0")
+    earlier = int(text) if text.isdecimal() and len(text) < 7 else 0
+    return earlier + (pod.annotations.get(REMOTE_POD_UID, remote_uid) != remote_uid)
+
+
+def forge_marks(pod: ObjectMeta, remote_uid: str, recreations: int) -> dict[str, Any]:
+    """The metadata to be set on the local pod beside its status; {} where it is there already."""
+    annotations = {REMOTE_POD_UID: remote_uid}
+    if recreations:
+        annotations[REMOTE_RECREATIONS] = str(recreations)
+    marks: dict[str, Any] = {}
+    if any(pod.annotations.get(key) != value for key, value in annotations.items()):
+        marks["annotations"] = annotations
+    if pod.labels.get(labels.SHADOW_POD) != labels.TRUE:
+        marks["labels"] = {labels.SHADOW_POD: labels.TRUE}
+    return marks
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

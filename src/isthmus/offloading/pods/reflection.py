@@ -1,0 +1,84 @@
+"""The pods of one virtual node: the queue, what feeds it and the offloaded namespaces it works on.
+
+A `PodReflection` belongs to the task of its virtual node. Each offloaded namespace is followed by a task of its
+own (403 until the provider has granted access is ordinary and holds up no other namespace).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from isthmus.kube.builtin import Pod
+from isthmus.kube.objects import Key
+from isthmus.kube.reconcile import Controller
+from isthmus.kube.tasks import TaskSet
+from isthmus.offloading.pods.memory import Memories
+from isthmus.offloading.pods.provider import PodContext
+from isthmus.offloading.pods.reconciler import PodReconciler
+from isthmus.offloading.pods.twin import TwinNamespace
+
+WORKERS = 10
+
+
+class PodReflection:
+    """Keeps the pods of one virtual node and their ShadowPods equal."""
+
+    def __init__(self, context: PodContext) -> None:
+        self._context = context
+        self._twins: dict[str, TwinNamespace] = {}
+        self._memories = Memories()
+        self._tasks = TaskSet()
+        reconciler = PodReconciler(context, self._twins, self._memories)
+        self._controller = Controller(f"pods of {context.node_name}", reconciler.reconcile, workers=WORKERS)
+
+    def attach(self, local: str, remote: str) -> None:
+        """Offload the pods of a local namespace to its twin; harmless where it is so already."""
+        self._tasks.ensure(local, remote, lambda: self._follow(local, remote))
+
+    async def detach(self, local: str) -> None:
+        """The namespace is not offloaded any more: its pods fall back."""
+        await self._tasks.stop(local)
+        self.revisit(local)
+
+    def revisit(self, namespace: str = "") -> None:
+        """Look at every pod again, of one namespace or of all: something they depend on has changed."""
+        for pod in list(self._context.pods.list(namespace)):
+            self._controller.enqueue(pod.key)
+        for local, twin in self._twins.items():
+            if twin.ready and namespace in ("", local):
+                for name in twin.names():
+                    self._controller.enqueue(Key(local, name))
+
+    def leftovers(self) -> int:
+        """How many ShadowPods of this virtual node are known to be at the provider."""
+        return sum(len(twin.names()) for twin in self._twins.values())
+
+    async def run(self) -> None:
+        """Reconcile until cancelled."""
+        remove = self._context.pods.add_handler(self._local_changed)
+        try:
+            await self._context.pods.synced.wait()
+            await self._controller.run()
+        finally:
+            remove()
+            await self._tasks.close()
+
+    def _local_changed(self, old: Pod | None, new: Pod | None) -> None:
+        if new is not None and not new.deleting and self._memories.is_own_write(new):
+            return
+        some = new or old
+        if some is not None:
+            self._controller.enqueue(some.key)
+
+    async def _follow(self, local: str, remote: str) -> None:
+        identity = self._context.terms().identity
+        twin = TwinNamespace(local, remote, self._context.remote_informers, identity)
+        self._twins[local] = twin
+        try:
+            await twin.follow(lambda name: self._controller.enqueue(Key(local, name)))
+            twin.ready = True
+            self.revisit(local)
+            await asyncio.Event().wait()
+        finally:
+            del self._twins[local]
+            twin.close()

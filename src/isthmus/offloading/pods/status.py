@@ -1,0 +1,168 @@
+"""What a local pod's status must be, given what the provider says of it.
+
+The remote status is taken over whole, but for what only means something on the provider. Pure: the reconciler
+decides when to write. A status is a plain dict as decoded from JSON; none of the arguments is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+Status = dict[str, Any]
+
+TERMINAL = frozenset({"Succeeded", "Failed"})
+REMOTE_POD_TERMINATED = "RemotePodTerminated"
+REMOTE_POD_MISSING = "RemotePodMissing"
+FAILED_REFLECTION = "FailedReflection"
+
+_KEPT_LOCAL = frozenset({"qosClass", "nominatedNodeName", "resize", "observedGeneration"})
+"""Fields that the API server refuses to see changed, or that speak of the other pod object."""
+
+_KUBELET_CONDITIONS = frozenset(
+    {
+        "ContainersReady",
+        "Initialized",
+        "PodReadyToStartContainers",
+        "PodResizeInProgress",
+        "PodResizePending",
+        "Ready",
+    }
+)
+_READINESS = ("Ready", "ContainersReady")
+_CONTAINER_STATUSES = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+
+
+class _Phase(Struct):
+    phase: str = ""
+
+
+class _RestartPolicy(Struct, rename="camel"):
+    restart_policy: str = "Always"
+
+
+def phase_of(status: Raw) -> str:
+    """The phase in a raw status, "" where there is none."""
+    return msgspec.json.decode(status, type=_Phase).phase
+
+
+def restart_policy_of(spec: Raw) -> str:
+    """The restart policy in a raw pod spec."""
+    return msgspec.json.decode(spec, type=_RestartPolicy).restart_policy
+
+
+class Facts(Struct, frozen=True):
+    """What of this cluster goes into a mapped status."""
+
+    host_ip: str
+    """The address virtual nodes advertise: where the API server finds their kubelet API."""
+    restart_policy: str = "Always"
+    recreations: int = 0
+    """How often the provider made the pod again; each counts as a restart of every container."""
+
+
+def map_status(
+    remote: Mapping[str, Any],
+    local: Mapping[str, Any],
+    facts: Facts,
+    translate: Callable[[str], str] | None = None,
+) -> Status:
+    """The local status that mirrors a remote one; `translate` maps a remote pod IP, none keeps it."""
+    mapped: Status = {key: value for key, value in remote.items() if key not in _KEPT_LOCAL}
+    mapped.update({key: value for key, value in local.items() if key in _KEPT_LOCAL})
+    if "hostIP" in mapped:
+        mapped["hostIP"] = facts.host_ip
+        mapped["hostIPs"] = [{"ip": facts.host_ip}]
+    if translate is not None:
+        _translate(mapped, translate)
+    mapped["conditions"] = _map_conditions(remote.get("conditions") or [], local.get("conditions") or [])
+    if not mapped["conditions"]:
+        del mapped["conditions"]
+    for kind in _CONTAINER_STATUSES:
+        if remote.get(kind):
+            mapped[kind] = _map_containers(remote[kind], local.get(kind) or [], facts)
+    return mapped
+
+
+def unready_status(local: Mapping[str, Any], reason: str, message: str, now: str) -> Status:
+    """The local status while the remote pod is gone or going and will be made again: not ready, else as it is."""
+    conditions = [
+        {**condition, "status": "False", "reason": reason, "message": message, "lastTransitionTime": now}
+        if condition.get("type") in _READINESS and condition.get("status") == "True"
+        else condition
+        for condition in local.get("conditions") or []
+    ]
+    return {**local, "conditions": conditions} if conditions else dict(local)
+
+
+def terminated_status(local: Mapping[str, Any], phase: str, now: str) -> Status:
+    """The local status once the ShadowPod says that its pod ended, and the pod itself is not there to ask."""
+    message = "The remote pod ended and was removed before its last status could be read"
+    status = unready_status(local, REMOTE_POD_TERMINATED, message, now)
+    return {**status, "phase": phase, "reason": REMOTE_POD_TERMINATED, "message": message}
+
+
+def failed_reflection_status(local: Mapping[str, Any], message: str) -> Status:
+    """The local status while the provider refuses the pod."""
+    return {**local, "phase": "Pending", "reason": FAILED_REFLECTION, "message": message}
+
+
+def plan_status_patch(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The merge patch of `status` that turns `present` into `wanted`; {} where they are equal."""
+    patch: dict[str, Any] = {key: value for key, value in wanted.items() if present.get(key) != value}
+    patch.update({key: None for key in present if key not in wanted})
+    return patch
+
+
+def _translate(status: Status, translate: Callable[[str], str]) -> None:
+    if status.get("podIP"):
+        status["podIP"] = translate(status["podIP"])
+    if status.get("podIPs"):
+        status["podIPs"] = [{**entry, "ip": translate(entry["ip"])} for entry in status["podIPs"]]
+
+
+def _map_conditions(remote: list[dict[str, Any]], local: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The remote conditions, then the local ones that no kubelet sets (scheduling, disruption, gates)."""
+    present = {condition.get("type"): condition for condition in local}
+    mapped = []
+    for condition in remote:
+        own = present.pop(condition.get("type"), None)
+        if own is not None and condition.get("type") == "PodScheduled" and _same_state(own, condition):
+            mapped.append(own)
+        else:
+            mapped.append({key: value for key, value in condition.items() if key != "observedGeneration"})
+    mapped += [own for type_, own in present.items() if type_ not in _KUBELET_CONDITIONS]
+    return mapped
+
+
+def _same_state(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return all(one.get(key) == other.get(key) for key in ("status", "reason", "message"))
+
+
+def _map_containers(
+    remote: list[dict[str, Any]], local: list[dict[str, Any]], facts: Facts
+) -> list[dict[str, Any]]:
+    present = {container.get("name"): container for container in local}
+    mapped = []
+    for container in remote:
+        own = present.get(container.get("name"))
+        if own is not None and _must_stay_terminated(own, container, facts.restart_policy):
+            mapped.append(own)
+            continue
+        if facts.recreations:
+            count = container.get("restartCount", 0) + facts.recreations
+            container = {**container, "restartCount": count}
+        mapped.append(container)
+    return mapped
+
+
+def _must_stay_terminated(own: Mapping[str, Any], remote: Mapping[str, Any], restart_policy: str) -> bool:
+    """Whether the API server would refuse that a container which ended here runs again: a remote pod that is
+    made again starts all containers anew."""
+    ended = (own.get("state") or {}).get("terminated")
+    if ended is None or restart_policy == "Always" or (remote.get("state") or {}).get("terminated"):
+        return False
+    return restart_policy == "Never" or ended.get("exitCode") == 0

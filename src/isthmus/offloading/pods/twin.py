@@ -1,0 +1,101 @@
+"""One offloaded namespace as its twin at the provider: the caches of its ShadowPods and pods.
+
+Owned by the task that follows it (`PodReflection`), which gives the informers back when it ends. Only objects of
+one virtual node are selected: several may share a twin namespace. Only what is used is kept: no spec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Raw, field
+
+from isthmus.api import labels
+from isthmus.api.offloading import SHADOW_PODS, ShadowPodStatus
+from isthmus.kube.builtin import PODS
+from isthmus.kube.informer import InformerSet
+from isthmus.kube.objects import EMPTY_OBJECT, Key, Object
+from isthmus.offloading.pods.metadata import Identity
+
+
+class Shadow(Object, frozen=True, kw_only=True):
+    """A ShadowPod without its pod's spec."""
+
+    status: ShadowPodStatus = field(default_factory=ShadowPodStatus)
+
+
+class RemotePod(Object, frozen=True, kw_only=True):
+    """A pod at the provider without its spec."""
+
+    status: Raw = EMPTY_OBJECT
+
+
+SHADOWS = SHADOW_PODS.view(Shadow)
+REMOTE_PODS = PODS.view(RemotePod)
+
+
+def forge_selectors(identity: Identity) -> tuple[str, str]:
+    """The label selectors of the ShadowPods and of the remote pods of one virtual node."""
+    node = f"{labels.NODE_NAME}={identity.node_name}"
+    origin = f"{labels.ORIGIN}={identity.home_id},{labels.DESTINATION}={identity.provider_id}"
+    return f"{origin},{node}", f"{labels.MANAGED_BY}={labels.MANAGED_BY_SHADOW_POD},{node}"
+
+
+class TwinNamespace:
+    """The caches of one twin namespace; `ready` once both hold their first full list."""
+
+    def __init__(self, local: str, remote: str, informers: InformerSet, identity: Identity) -> None:
+        shadow_selector, pod_selector = forge_selectors(identity)
+        self.local = local
+        self.remote = remote
+        self.ready = False
+        self._informers = informers
+        self._shadows = informers.get(SHADOWS, remote, label_selector=shadow_selector)
+        self._pods = informers.get(REMOTE_PODS, remote, label_selector=pod_selector)
+
+    def shadow(self, name: str) -> Shadow | None:
+        """The ShadowPod of that name, as far as it is this virtual node's."""
+        return self._shadows.get(Key(self.remote, name))
+
+    def pod(self, name: str) -> RemotePod | None:
+        """The remote pod of that name, as far as it was made for this virtual node."""
+        return self._pods.get(Key(self.remote, name))
+
+    def names(self) -> set[str]:
+        """The names of all ShadowPods."""
+        return {shadow.metadata.name for shadow in self._shadows.list()}
+
+    async def follow(self, changed: Callable[[str], None]) -> None:
+        """Call `changed` with the local name of what differs, until both caches are synced once, and on."""
+
+        def shadow_changed(old: Shadow | None, new: Shadow | None) -> None:
+            some = new or old
+            if some is not None:
+                changed(some.metadata.name)
+
+        def pod_changed(old: RemotePod | None, new: RemotePod | None) -> None:
+            if old is not None and new is not None and _same_to_us(old, new):
+                return
+            some = new or old
+            if some is not None:
+                changed(some.metadata.name)
+
+        self._shadows.add_handler(shadow_changed)
+        self._pods.add_handler(pod_changed)
+        await self._shadows.synced.wait()
+        await self._pods.synced.wait()
+
+    def close(self) -> None:
+        """Give the informers back."""
+        self.ready = False
+        self._informers.release(self._shadows)
+        self._informers.release(self._pods)
+
+
+def _same_to_us(old: RemotePod, new: RemotePod) -> bool:
+    """Whether a change of the remote pod (its binding, its annotations) says nothing new about its state."""
+    return (
+        old.metadata.uid == new.metadata.uid
+        and old.deleting == new.deleting
+        and bytes(old.status) == bytes(new.status)
+    )

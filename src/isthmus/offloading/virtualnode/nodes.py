@@ -1,0 +1,147 @@
+"""Keeping the Node object of one virtual node: made, made again when deleted, repaired, its status told.
+
+Runs in the virtual node's task. Labels and annotations are applied (so that those taken from the VirtualNode go),
+taints merged with those of the node controllers, status patched where it differs and every five minutes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from isthmus.api.offloading import VirtualNode
+from isthmus.kube.client import Client
+from isthmus.kube.errors import AlreadyExists, KubeError, NotFound
+from isthmus.kube.informer import Informer
+from isthmus.kube.objects import Key
+from isthmus.offloading.pods.provider import ProviderHealth
+from isthmus.offloading.virtualnode.node import (
+    VIRTUAL_NODE_OBJECTS,
+    NodeFacts,
+    NodeObject,
+    creates_node,
+    forge_annotations,
+    forge_conditions,
+    forge_labels,
+    forge_node,
+    forge_status,
+    is_ours,
+    is_ready,
+    merge_conditions,
+    plan_status,
+    plan_taints,
+)
+
+HEARTBEAT_INTERVAL = 300.0
+FIELD_MANAGER = "isthmus-virtual-node"
+
+
+class ForeignNodeError(KubeError):
+    """A Node of the virtual node's name exists and is not ours."""
+
+
+class NodeReconciler:
+    """Keeps the Node of one virtual node."""
+
+    def __init__(
+        self,
+        client: Client,
+        nodes: Informer[NodeObject],
+        health: ProviderHealth,
+        facts: NodeFacts,
+        virtual_node: Callable[[], VirtualNode | None],
+        networking: Callable[[VirtualNode], bool | None],
+    ) -> None:
+        self._client = client
+        self._nodes = nodes
+        self._health = health
+        self._facts = facts
+        self._virtual_node = virtual_node
+        self._networking = networking
+        self._applied_generation = 0
+        self._beat_at = 0.0
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Bring the Node to what its VirtualNode and the provider's health call for."""
+        virtual_node = self._virtual_node()
+        if virtual_node is None or not self._health.probed:
+            return None
+        node = self._nodes.get(key)
+        if virtual_node.deleting or not creates_node(virtual_node):
+            return None
+        if node is None:
+            node = await self._create(virtual_node)
+        if not is_ours(node, virtual_node):
+            raise ForeignNodeError(f"Node {key.name} exists already and is not a virtual node of ours")
+        await self._repair(node, virtual_node)
+        await self._tell(node, virtual_node)
+        return HEARTBEAT_INTERVAL
+
+    async def _create(self, virtual_node: VirtualNode) -> NodeObject:
+        now = _now()
+        health = self._health
+        if not health.reachable:
+            health = ProviderHealth(probed=True, lost=True, detail=health.detail)
+        conditions = forge_conditions(virtual_node, health, networking=self._networking(virtual_node))
+        status = forge_status(virtual_node, self._facts)
+        status["conditions"], _ = merge_conditions([], conditions, now)
+        name = virtual_node.metadata.name
+        try:
+            return await self._client.create(
+                VIRTUAL_NODE_OBJECTS, forge_node(virtual_node, status), field_manager=FIELD_MANAGER
+            )
+        except AlreadyExists:
+            return await self._client.get(VIRTUAL_NODE_OBJECTS, name)
+
+    async def _repair(self, node: NodeObject, virtual_node: VirtualNode) -> None:
+        name = node.metadata.name
+        labels, annotations = forge_labels(virtual_node), forge_annotations(virtual_node)
+        taints = msgspec.json.decode(node.spec).get("taints") or []
+        planned = plan_taints(taints, node, virtual_node)
+        if planned != taints:
+            patch = {
+                "metadata": {"resourceVersion": node.metadata.resource_version},
+                "spec": {"taints": planned},
+            }
+            await self._client.patch(VIRTUAL_NODE_OBJECTS.partial(), name, patch, field_manager=FIELD_MANAGER)
+        present = (
+            labels.items() <= node.metadata.labels.items()
+            and annotations.items() <= node.metadata.annotations.items()
+        )
+        generation = virtual_node.metadata.generation
+        if present and generation == self._applied_generation:
+            return
+        manifest = {"metadata": {"name": name, "labels": labels, "annotations": annotations}}
+        await self._client.apply(VIRTUAL_NODE_OBJECTS.partial(), manifest, field_manager=FIELD_MANAGER)
+        self._applied_generation = generation
+
+    async def _tell(self, node: NodeObject, virtual_node: VirtualNode) -> None:
+        present = msgspec.json.decode(node.status)
+        if not self._health.reachable and not (self._health.lost and is_ready(present)):
+            # In doubt the Node stays as it is; later the node controller may have its say (Unknown).
+            return
+        conditions = forge_conditions(virtual_node, self._health, networking=self._networking(virtual_node))
+        due = time.monotonic() >= self._beat_at
+        wanted = forge_status(virtual_node, self._facts)
+        patch = plan_status(present, wanted, conditions, _now(), heartbeat=due)
+        if not patch:
+            return
+        if not is_ready(present):
+            self._health.settle()
+        try:
+            await self._client.patch(
+                VIRTUAL_NODE_OBJECTS.partial(),
+                node.metadata.name,
+                {"status": patch},
+                subresource="status",
+                field_manager=FIELD_MANAGER,
+            )
+        except NotFound:
+            return
+        self._beat_at = time.monotonic() + HEARTBEAT_INTERVAL - 1
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

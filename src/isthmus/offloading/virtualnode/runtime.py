@@ -1,0 +1,77 @@
+"""What all virtual nodes of the process share: the manager, the options and the caches of this cluster."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from isthmus.api.core import FOREIGN_CLUSTERS, ForeignCluster
+from isthmus.api.offloading import NAMESPACE_MAPS, VIRTUAL_NODES, NamespaceMap, OffloadingPatch, VirtualNode
+from isthmus.kube.informer import Informer
+from isthmus.kube.manager import Manager
+from isthmus.kube.objects import Key
+from isthmus.kube.options import Options
+from isthmus.offloading.pods.metadata import Identity
+from isthmus.offloading.pods.spec import Terms
+from isthmus.offloading.virtualnode.home import IPS, SELECTOR, Ip, find_home
+from isthmus.offloading.virtualnode.node import SELECTOR as NODE_SELECTOR
+from isthmus.offloading.virtualnode.node import VIRTUAL_NODE_OBJECTS, NodeObject
+from isthmus.offloading.virtualnode.registry import OffloadedPods
+
+NO_PATCH = OffloadingPatch()
+
+
+class Runtime(Struct, frozen=True):
+    """The shared parts; one value for the whole process."""
+
+    manager: Manager
+    options: Options
+    registry: OffloadedPods
+    virtual_nodes: Informer[VirtualNode]
+    namespace_maps: Informer[NamespaceMap]
+    nodes: Informer[NodeObject]
+    foreign_clusters: Informer[ForeignCluster]
+    ips: Informer[Ip] | None
+    """None without the networking module."""
+
+    def terms(self, virtual_node: VirtualNode) -> Terms:
+        """On which terms pods are offloaded through a virtual node."""
+        patch = virtual_node.spec.offloading_patch or NO_PATCH
+        identity = Identity(
+            self.options.cluster_id,
+            virtual_node.spec.cluster_id,
+            virtual_node.metadata.name,
+            frozenset(patch.labels_not_reflected),
+            frozenset(patch.annotations_not_reflected),
+        )
+        home = find_home(self.ips.list()) if self.ips is not None else None
+        return Terms(identity, patch, home)
+
+    def foreign_cluster(self, virtual_node: VirtualNode) -> ForeignCluster | None:
+        """The summary of the provider, as far as it is known."""
+        return self.foreign_clusters.get(Key("", virtual_node.spec.cluster_id))
+
+    def networking(self, virtual_node: VirtualNode) -> bool | None:
+        """Whether the network to the provider is connected; None where that is not to be looked at."""
+        if "networking" not in self.options.modules or virtual_node.spec.disable_network_check:
+            return None
+        foreign_cluster = self.foreign_cluster(virtual_node)
+        if foreign_cluster is None or not foreign_cluster.status.modules.networking.enabled:
+            return None
+        conditions = foreign_cluster.status.modules.networking.conditions
+        return any(c.type == "NetworkConnectionStatus" and c.status == "Established" for c in conditions)
+
+
+def make_runtime(manager: Manager, options: Options, registry: OffloadedPods) -> Runtime:
+    """Start the shared watches. Needs a running event loop."""
+    informers = manager.informers
+    networking = "networking" in options.modules
+    return Runtime(
+        manager=manager,
+        options=options,
+        registry=registry,
+        virtual_nodes=informers.get(VIRTUAL_NODES),
+        namespace_maps=informers.get(NAMESPACE_MAPS),
+        nodes=informers.get(VIRTUAL_NODE_OBJECTS, label_selector=NODE_SELECTOR),
+        foreign_clusters=informers.get(FOREIGN_CLUSTERS),
+        ips=informers.get(IPS, label_selector=SELECTOR) if networking else None,
+    )
