@@ -11,11 +11,20 @@ from isthmus.kube.objects import Manifest
 
 
 def to_yaml(data: Any) -> str:
-    """One YAML document."""
+    """One YAML document, without anchors, text of several lines as a block."""
     import yaml
 
-    text: str = yaml.safe_dump(data, sort_keys=False, width=110, allow_unicode=True)
-    return text
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+        style = "|" if "\n" in text else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    Dumper.add_representer(str, represent_text)
+    dumped: str = yaml.dump(data, Dumper=Dumper, sort_keys=False, width=110, allow_unicode=True)
+    return dumped
 
 
 def to_documents(manifests: list[Manifest]) -> str:

@@ -13,6 +13,8 @@ from isthmus.kube.objects import Manifest
 
 INSTANCE = "liqo"
 MANAGER = "isthmus"
+FIELD_MANAGER = "isthmus-install"
+"""Who owns the fields that an installation applies; the controller's own writes have another manager."""
 OWN_LABELS = {labels.APP_INSTANCE: INSTANCE, labels.APP_MANAGED_BY: MANAGER, labels.APP_PART_OF: INSTANCE}
 """On every object that an installation applies."""
 OWN_SELECTOR = f"{labels.APP_INSTANCE}={INSTANCE},{labels.APP_MANAGED_BY}={MANAGER}"

@@ -43,6 +43,6 @@ def render(values: Values, namespace: str, version: str) -> list[Manifest]:
         manifests.append(defaults.vk_options_template(values, namespace))
         if values.offloading.runtime_class.enabled:
             manifests.append(defaults.runtime_class(values))
-    manifests.append(workload.deployment(values, namespace))
+    manifests.append(workload.deployment(values, namespace, version))
     manifests += webhooks.webhook_configurations(values, namespace)
     return [marked(manifest, values) for manifest in manifests]

@@ -121,9 +121,13 @@ def remote_roles(namespace: str) -> list[Manifest]:
 
 
 def _module_rules(values: Values) -> tuple[list[Manifest], list[Manifest]]:
+    offloading = values.offloading.enabled
     modules = {
         "isthmus.peering.rbac": values.authentication.enabled,
-        "isthmus.offloading.rbac": values.offloading.enabled,
+        "isthmus.offloading.rbac": offloading,
+        "isthmus.offloading.virtualnode.rbac": offloading,
+        "isthmus.offloading.kubelet.rbac": offloading,
+        "isthmus.reflection.rbac": offloading,
     }
     cluster: list[Manifest] = []
     own_namespace: list[Manifest] = []

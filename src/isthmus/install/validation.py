@@ -192,3 +192,12 @@ def _check_metadata(values: Values) -> None:
         for key, value in pairs.items():
             if _LABEL_KEY.fullmatch(key) is None or _LABEL_VALUE.fullmatch(str(value)) is None:
                 raise InstallError(f'value {name}: "{key}={value}" is no label')
+
+
+def check_namespace(namespace: str) -> None:
+    """Raise InstallError unless the text can be the name of a namespace to install into."""
+    if not names.is_dns_label(namespace) or namespace.startswith("kube-"):
+        raise InstallError(
+            f'--namespace: "{namespace}" cannot be installed into',
+            "use a DNS label that does not start with kube-, usually liqo",
+        )

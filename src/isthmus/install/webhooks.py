@@ -56,6 +56,7 @@ WEBHOOKS: tuple[Webhook, ...] = (
     Webhook(True, "foreignclusters", "core.liqo.io", _V1BETA1, _CHANGE, ""),
     Webhook(True, "tenants", *_AUTHENTICATION, _CHANGE, "authentication"),
     Webhook(False, "shadowpods", *_OFFLOADING, (*_CHANGE, "DELETE"), "offloading", skippable=False),
+    Webhook(False, "virtualnodes", *_OFFLOADING, _CHANGE, "offloading"),
     Webhook(False, "namespaceoffloadings", *_OFFLOADING, _CHANGE, "offloading"),
     Webhook(False, "tenants", *_AUTHENTICATION, _CHANGE, "authentication"),
     Webhook(False, "resourceslices", *_AUTHENTICATION, _CHANGE, "authentication", skippable=False),
@@ -63,10 +64,10 @@ WEBHOOKS: tuple[Webhook, ...] = (
 
 
 def enabled_webhooks(values: Values) -> list[Webhook]:
-    """The webhooks of the modules that are switched on."""
-    modules = {"", *(["authentication"] if values.authentication.enabled else [])}
-    if values.offloading.enabled:
-        modules.add("offloading")
+    """The webhooks of the modules that are switched on; they are all served by the offloading module."""
+    if not values.offloading.enabled:
+        return []
+    modules = {"", "offloading", *(["authentication"] if values.authentication.enabled else [])}
     return [webhook for webhook in WEBHOOKS if webhook.module in modules]
 
 
@@ -105,7 +106,7 @@ def _entry(webhook: Webhook, values: Values, namespace: str) -> Manifest:
 
 
 def webhook_configurations(values: Values, namespace: str) -> list[Manifest]:
-    """The two configurations."""
+    """The two configurations; none where no webhook is served."""
     chosen = enabled_webhooks(values)
     return [
         {
@@ -124,4 +125,5 @@ def webhook_configurations(values: Values, namespace: str) -> list[Manifest]:
             ("MutatingWebhookConfiguration", MUTATING, True),
             ("ValidatingWebhookConfiguration", VALIDATING, False),
         )
+        if chosen
     ]

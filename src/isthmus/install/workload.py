@@ -24,6 +24,7 @@ SELECTOR = {
 }
 """What finds the controller's pods; a Deployment's selector can never change."""
 
+VERSION_LABEL = "app.kubernetes.io/version"
 KUBELET_PORT = 10250
 HEALTH_PORT = 8081
 _USER = 65532
@@ -141,6 +142,7 @@ def _pod_spec(values: Values) -> Manifest:
     pod = values.controller_manager.pod
     spec: Manifest = {
         "serviceAccountName": names.CONTROLLER,
+        "enableServiceLinks": False,
         "affinity": _affinity(values),
         "tolerations": [
             {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists", "effect": "NoSchedule"},
@@ -162,8 +164,8 @@ def _pod_spec(values: Values) -> Manifest:
     return spec | {name: value for name, value in optional.items() if value}
 
 
-def deployment(values: Values, namespace: str) -> Manifest:
-    """The controller's Deployment."""
+def deployment(values: Values, namespace: str, version: str) -> Manifest:
+    """The controller's Deployment; the version is only noted on it."""
     manager = values.controller_manager
     pod_labels = {
         **values.common.global_labels,
@@ -178,7 +180,11 @@ def deployment(values: Values, namespace: str) -> Manifest:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": names.CONTROLLER, "namespace": namespace, "labels": dict(SELECTOR)},
+        "metadata": {
+            "name": names.CONTROLLER,
+            "namespace": namespace,
+            "labels": {**SELECTOR, VERSION_LABEL: version},
+        },
         "spec": {
             "replicas": manager.replicas,
             "selector": {"matchLabels": dict(SELECTOR)},

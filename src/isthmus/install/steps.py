@@ -1,0 +1,105 @@
+"""An installation from start to end, each part a step that is shown.
+
+Whatever can be wrong with the input or the cluster is found out before the first write. Every step may be repeated:
+running it again upgrades, and goes on where an earlier run was cut off.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from isthmus.install.apply import apply_all, apply_together, prune, wait_established
+from isthmus.install.errors import InstallError
+from isthmus.install.permissions import APPLY, check_permissions, check_roles
+from isthmus.install.progress import Progress
+from isthmus.install.readiness import wait_for_controller, wait_for_webhooks
+from isthmus.install.render import render
+from isthmus.install.survey import Survey, changes, survey
+from isthmus.install.values import Tree, Values, tree
+from isthmus.install.waiting import Deadline
+from isthmus.kube.client import Client
+from isthmus.kube.objects import Manifest
+
+SERVING_PATIENCE = 60.0
+"""Seconds the API server may take to serve new kinds."""
+
+
+def choose_cluster_id(values: Values, existing: str) -> Values:
+    """The values with the id they name, else the one installed, else a random one.
+
+    Raises InstallError where they name another one than is installed.
+    """
+    wanted = values.cluster_id
+    if existing and wanted and wanted != existing:
+        raise InstallError(
+            f'--cluster-id {wanted}: this cluster is installed as "{existing}", and peers know it by that id',
+            f"leave it out, or run isthmus uninstall --purge first to make it {wanted}",
+        )
+    return values.with_cluster_id(wanted or existing or f"cluster-{secrets.token_hex(4)}")
+
+
+async def install(
+    client: Client, values: Values, namespace: str, version: str, timeout: float, progress: Progress
+) -> str:
+    """Install or upgrade, and wait until it works; returns the cluster's id.
+
+    Raises InstallError, or an error of the client.
+    """
+    deadline = Deadline(timeout)
+    with progress.step("Checking the cluster") as step:
+        found = await survey(client, namespace)
+        values = choose_cluster_id(values, found.cluster_id)
+        manifests = render(values, namespace, version)
+        await check_permissions(client, manifests, APPLY)
+        await check_roles(client, manifests)
+        step.title = f"Kubernetes {found.kubernetes}, {_what(found, version)}"
+    for text in changed_values(found.values, tree(values)):
+        progress.note(text)
+    await _apply(client, manifests, namespace, deadline, progress)
+    with progress.step("Waiting for the controller") as step:
+        await wait_for_controller(client, namespace, deadline, step)
+        step.title = "The controller is ready"
+    with progress.step("Waiting for the admission webhooks") as step:
+        await wait_for_webhooks(client, values, namespace, deadline, step)
+        step.title = "The API server reaches the admission webhooks"
+    return values.cluster_id
+
+
+def _what(found: Survey, version: str) -> str:
+    if not found.cluster_id:
+        return "nothing installed yet"
+    return f'version {found.version or "unknown"} installed as "{found.cluster_id}", now {version}'
+
+
+def changed_values(before: Tree, after: Tree) -> list[str]:
+    """What an upgrade does to the recorded values, one line each: forgotten flags are seen this way."""
+    return (
+        [f"value {name}: {_shown(old)} becomes {_shown(new)}" for name, old, new in changes(before, after)]
+        if before
+        else []
+    )
+
+
+def _shown(value: Any) -> str:
+    return "unset" if value in (None, "", [], {}) else str(value)
+
+
+async def _apply(
+    client: Client, manifests: list[Manifest], namespace: str, deadline: Deadline, progress: Progress
+) -> None:
+    definitions = [each for each in manifests if each["kind"] == "CustomResourceDefinition"]
+    spaces = [each for each in manifests if each["kind"] == "Namespace"]
+    rest = [each for each in manifests if each not in definitions and each not in spaces]
+    with progress.step(f"Serving {len(definitions)} kinds") as step:
+        await apply_together(client, definitions)
+        if not await wait_established(client, definitions, deadline.within(SERVING_PATIENCE), step):
+            raise InstallError(
+                "the API server does not serve the kinds of Isthmus", "look at kubectl get crd"
+            )
+    with progress.step(f"Applying {len(rest) + 1} objects") as step:
+        await apply_all(client, spaces + rest, deadline)
+        removed = await prune(client, manifests, namespace)
+        step.title = f"{len(rest) + 1} objects applied" + (
+            f", {removed} no longer wanted removed" if removed else ""
+        )

@@ -1,0 +1,84 @@
+"""What still needs an installation: peerings and extended namespaces. Reads only; works without the controller."""
+
+from __future__ import annotations
+
+from isthmus.api import labels
+from isthmus.api.crds import KINDS
+from isthmus.install.errors import InstallError
+from isthmus.kube.client import Client
+from isthmus.kube.errors import NotFound
+from isthmus.kube.objects import Object
+from isthmus.kube.resource import Resource
+
+_PEERING_KINDS = (
+    "Tenant",
+    "Identity",
+    "ResourceSlice",
+    "VirtualNode",
+    "GatewayServer",
+    "GatewayClient",
+    "Configuration",
+)
+
+
+def liqo_resources() -> dict[str, Resource[Object]]:
+    """Every kind of ours by its name, of which only metadata is read."""
+    return {
+        kind.name: Resource(
+            kind.group,
+            kind.version,
+            kind.plural,
+            kind.name,
+            Object,
+            namespaced=kind.namespaced,
+            metadata_only=True,
+        )
+        for kind in KINDS
+    }
+
+
+async def list_served(client: Client, resource: Resource[Object]) -> list[Object]:
+    """Every object of a kind, none where the kind itself is not there."""
+    try:
+        return (await client.list(resource)).items
+    except NotFound:
+        return []
+
+
+async def check_unused(client: Client) -> None:
+    """Raise InstallError naming every peering and every extended namespace there is, and how to end them."""
+    resources = liqo_resources()
+    extended = [
+        each.metadata.namespace for each in await list_served(client, resources["NamespaceOffloading"])
+    ]
+    peers: dict[str, list[str]] = {}
+    for kind in _PEERING_KINDS:
+        for found in await list_served(client, resources[kind]):
+            peer = found.metadata.labels.get(labels.REMOTE_CLUSTER_ID, f"unknown ({found.key})")
+            kinds = peers.setdefault(peer, [])
+            if kind not in kinds:
+                kinds.append(kind)
+    problems, mends = describe_usage(sorted(extended), peers)
+    if problems:
+        raise InstallError(f"Isthmus is in use: {'; '.join(problems)}", "; ".join(mends))
+
+
+def describe_usage(extended: list[str], peers: dict[str, list[str]]) -> tuple[list[str], list[str]]:
+    """What is in use, and what to do about it."""
+    problems: list[str] = []
+    mends: list[str] = []
+    if extended:
+        problems.append(f"namespaces extended to other clusters: {', '.join(extended)}")
+        mends.append(f"isthmus unoffload namespace {' '.join(extended)}")
+    consumers = sorted(peer for peer, kinds in peers.items() if kinds == ["Tenant"])
+    others = sorted(peers.keys() - set(consumers))
+    if others:
+        listed = ", ".join(f"{peer} ({', '.join(peers[peer])})" for peer in others)
+        problems.append(f"peerings: {listed}")
+        mends.append("isthmus unpeer --remote-kubeconfig FILE")
+    if consumers:
+        problems.append(f"consumers of this cluster: {', '.join(consumers)}")
+        mends.append("isthmus unpeer, run there with this cluster as the remote one")
+    if peers:
+        mends.append("for a cluster that is gone for good, kubectl delete namespace liqo-tenant-ID")
+    return problems, mends
