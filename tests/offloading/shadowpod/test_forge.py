@@ -1,0 +1,113 @@
+"""The pod a ShadowPod stands for, and when it has come to its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from isthmus.api import labels
+from isthmus.api.offloading import ShadowPod
+from isthmus.kube.objects import Object
+from isthmus.offloading.shadowpod.forge import (
+    ManagedObject,
+    PodPhase,
+    forge_pod,
+    has_finished,
+    keys_set_by,
+    owner_uid,
+    phase_of,
+    plan_metadata,
+    surplus_labels,
+)
+
+
+def shadow(restart_policy: str = "Always", **metadata: Any) -> ShadowPod:
+    manifest = {
+        "metadata": {"name": "web", "namespace": "demo-rome", "uid": "s1", **metadata},
+        "spec": {"pod": {"restartPolicy": restart_policy, "containers": [{"name": "c", "future": {"x": 1}}]}},
+    }
+    return msgspec.json.decode(msgspec.json.encode(manifest), type=ShadowPod)
+
+
+def pod(phase: str, *, deleting: bool = False, **metadata: Any) -> PodPhase:
+    if deleting:
+        metadata["deletionTimestamp"] = "2026-11-23T10:00:00Z"
+    return msgspec.convert({"metadata": {"uid": "p1", **metadata}, "status": {"phase": phase}}, PodPhase)
+
+
+def test_the_pod_is_the_shadow_pods_and_keeps_what_we_do_not_know() -> None:
+    found = msgspec.json.decode(
+        msgspec.json.encode(forge_pod(shadow(labels={"app": "web"}, annotations={"a": "b"})))
+    )
+    assert found["spec"]["containers"] == [{"name": "c", "future": {"x": 1}}]
+    assert found["metadata"]["labels"] == {"app": "web", labels.MANAGED_BY: "shadowpod"}
+    assert found["metadata"]["annotations"] == {"a": "b"}
+    made = msgspec.convert(found, Object)
+    assert (made.key.namespace, made.key.name) == ("demo-rome", "web")
+    assert owner_uid(made) == "s1"
+
+
+def test_only_a_controlling_shadow_pod_owns() -> None:
+    owner = {"apiVersion": "offloading.liqo.io/v1beta1", "kind": "ShadowPod", "name": "web", "uid": "s1"}
+    other = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "r1", "controller": True}
+    assert owner_uid(pod("Running", ownerReferences=[owner, other])) == ""
+    assert owner_uid(pod("Running", ownerReferences=[{**owner, "controller": True}])) == "s1"
+
+
+@pytest.mark.parametrize(
+    ("phase", "deleting", "restart_policy", "finished"),
+    [
+        ("Running", False, "Always", False),
+        ("Failed", False, "Always", True),
+        ("Succeeded", False, "Never", True),
+        # The kubelet writes these as it kills a pod that somebody deleted: it has to come back ...
+        ("Failed", True, "Always", False),
+        ("Succeeded", True, "Always", False),
+        ("Failed", True, "Never", False),
+        # ... but a job's pod that still did its work has done it.
+        ("Succeeded", True, "OnFailure", True),
+    ],
+)
+def test_the_end_of_a_pod(phase: str, deleting: bool, restart_policy: str, finished: bool) -> None:
+    found = pod(phase, deleting=deleting)
+    assert has_finished(found, shadow(restart_policy)) is finished
+    killed = phase != "Running" and not finished
+    assert phase_of(found, shadow(restart_policy)) == ("" if killed else phase)
+
+
+def test_metadata_follows_the_shadow_pod_and_leaves_the_clusters_own() -> None:
+    wish = shadow(labels={"app": "web", "v": "2"}, annotations={"note": "new"})
+    found = pod(
+        "Running",
+        labels={"app": "web", "v": "1", "gone": "x", "cni": "y", labels.MANAGED_BY: "shadowpod"},
+        annotations={"note": "old", "cni/ip": "10.0.0.1", "dropped": "z"},
+    )
+    assert surplus_labels(wish, found) == {"gone", "cni"}
+    patch = plan_metadata(wish, found, {("labels", "gone"), ("labels", "app"), ("annotations", "dropped")})
+    assert patch == {
+        "metadata": {
+            "uid": "p1",
+            "labels": {"v": "2", "gone": None},
+            "annotations": {"note": "new", "dropped": None},
+        }
+    }
+
+
+def test_nothing_to_do_is_no_patch() -> None:
+    found = pod("Running", labels={"app": "web", labels.MANAGED_BY: "shadowpod"}, annotations={"cni": "x"})
+    assert plan_metadata(shadow(labels={"app": "web"}), found, set()) is None
+
+
+def test_managed_fields_tell_whose_a_key_is() -> None:
+    fields = {"f:metadata": {"f:labels": {".": {}, "f:app": {}}, "f:annotations": {"f:a/b": {}}}}
+    managed = {
+        "managedFields": [
+            {"manager": "shadow-pod", "fieldsV1": fields},
+            {"manager": "cni", "fieldsV1": {"f:metadata": {"f:labels": {"f:cni": {}}}}},
+            {"manager": "shadow-pod", "fieldsV1": {"f:spec": {}}},
+        ]
+    }
+    found = msgspec.convert({"metadata": managed}, ManagedObject)
+    assert keys_set_by(found, "shadow-pod") == {("labels", "app"), ("annotations", "a/b")}
