@@ -56,7 +56,8 @@ def execute(arguments: list[str], executable: str | None = None) -> int:
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine to its end on an event loop of its own."""
-    return asyncio.run(work)
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(work)
 
 
 def _show_usage_error(error: click.ClickException, name: str) -> None:

@@ -1,0 +1,141 @@
+"""The flags of peer and unpeer: what is understood, what is refused before any cluster is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from isthmus.cli.errors import CommandError
+from isthmus.cli.execution import execute
+from isthmus.cli.resources import merge_resources
+from isthmus.cli.writes import merge
+from isthmus.kube.objects import RawObject
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: {name}
+clusters: [{{name: {name}, cluster: {{server: "https://127.0.0.1:{port}"}}}}]
+users: [{{name: {name}, user: {{token: {name}}}}}]
+contexts: [{{name: {name}, context: {{cluster: {name}, user: {name}}}}}]
+"""
+
+
+@pytest.fixture
+def kubeconfigs(tmp_path: Path) -> list[str]:
+    """Flags with two kubeconfigs of addresses where nothing listens."""
+    paths = []
+    for name, port in (("rome", 1), ("milan", 2)):
+        path = tmp_path / name
+        path.write_text(KUBECONFIG.format(name=name, port=port))
+        paths.append(str(path))
+    return ["--kubeconfig", paths[0], "--remote-kubeconfig", paths[1]]
+
+
+def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    code = execute(arguments, "isthmus")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "Traceback" not in shown.err
+    errors = [line for line in shown.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    return code, errors[0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--cpu", "-1"], '"-1" is negative'),
+        (["--memory", "8GiB"], '"8GiB" is no quantity'),
+        (["--pods", "1.5"], '"1.5" is no whole number'),
+        (["--resource", "gpu"], '"gpu" is no resource'),
+        (["--cpu", "1", "--resource", "cpu=2"], "cpu is given twice"),
+        (["--cpu", "1", "--create-resource-slice=false"], "no resources are asked for"),
+        (["--timeout", "10"], '"10" is no duration'),
+        (["--timeout", "0s"], "must be more than zero"),
+        (["--mtu", "1300"], "--mtu: the pod networks are not joined"),
+        (["--gw-server-service-type", "NodePort"], "--gw-server-service-type"),
+        (["--in-band"], "--in-band"),
+        (["--proxy-url", "milan:8118"], "is no URL of a proxy"),
+        (["--create-virtual-node", "perhaps"], "--create-virtual-node"),
+        (["--no-such-flag"], "--no-such-flag"),
+    ],
+)
+def test_wrong_flags_are_told_before_any_cluster_is_asked(
+    flags: list[str], said: str, kubeconfigs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, error = fails(["peer", *kubeconfigs, *flags], capsys)
+    assert code == 2
+    assert said in error
+
+
+@pytest.mark.parametrize("command", ["peer", "unpeer"])
+def test_which_kubeconfig_is_wrong_is_said(
+    command: str, kubeconfigs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local, remote = kubeconfigs[1], kubeconfigs[3]
+    gone = str(tmp_path / "gone")
+    code, error = fails([command, "--kubeconfig", gone, "--remote-kubeconfig", remote], capsys)
+    assert (code, error.startswith(f"error: local cluster, --kubeconfig: {gone}: no such file")) == (1, True)
+    code, error = fails([command, "--kubeconfig", local, "--remote-kubeconfig", gone], capsys)
+    assert code == 1
+    assert error.startswith(f"error: remote cluster, --remote-kubeconfig: {gone}: no such file")
+    code, error = fails([command, "--kubeconfig", local], capsys)
+    assert code == 2
+    assert "no remote cluster given: add --remote-kubeconfig" in error
+
+
+def test_a_cluster_that_does_not_answer_is_named(
+    kubeconfigs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, error = fails(["peer", *kubeconfigs, "--networking-disabled", "--mtu", "1300"], capsys)
+    assert code == 1
+    assert "the local cluster at https://127.0.0.1:1 cannot be reached" in error
+    code, error = fails(["unpeer", *kubeconfigs, "--skip-confirm"], capsys)
+    assert code == 1
+    assert "force unpeer" in error
+
+
+def test_resources_of_all_flags_are_one() -> None:
+    assert merge_resources("4", None, "10", (("nvidia.com/gpu", "1"),)) == {
+        "cpu": "4",
+        "pods": "10",
+        "nvidia.com/gpu": "1",
+    }
+    with pytest.raises(CommandError, match="memory is given twice"):
+        merge_resources(None, "1Gi", None, (("memory", "2Gi"),))
+
+
+def present(**spec: str) -> RawObject:
+    return RawObject(
+        metadata=msgspec.convert(
+            {
+                "name": "milan",
+                "uid": "1",
+                "resourceVersion": "7",
+                "labels": {"a": "1", "user": "x"},
+                "finalizers": ["f"],
+            },
+            type(RawObject().metadata),
+        ),
+        spec=msgspec.Raw(msgspec.json.encode(spec)),
+    )
+
+
+def test_writing_what_is_there_changes_nothing() -> None:
+    manifest = {"metadata": {"name": "milan", "labels": {"a": "1"}}, "spec": {"class": "default"}}
+    kept = frozenset({"csr"})
+    assert merge(present(**{"class": "default", "csr": "x"}), manifest, kept) is None
+    assert merge(present(**{"class": "default", "other": "x"}), manifest, kept) is not None
+
+
+def test_a_change_keeps_what_others_wrote() -> None:
+    manifest = {"metadata": {"name": "milan", "labels": {"a": "2"}}, "spec": {"class": "gold"}}
+    changed = merge(present(**{"class": "default", "csr": "x"}), manifest, frozenset({"csr"}))
+    assert changed is not None
+    assert changed["spec"] == {"class": "gold", "csr": "x"}
+    assert changed["metadata"]["labels"] == {"a": "2", "user": "x"}
+    assert changed["metadata"]["resourceVersion"] == "7"
+    assert changed["metadata"]["finalizers"] == ["f"]
