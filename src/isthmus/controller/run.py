@@ -47,11 +47,17 @@ def main() -> int:
         return 2
     try:
         asyncio.run(_run(options, credentials))
-    except* KubeError as group:
-        for error in group.exceptions:
-            logger.error("%s", error)
+    except (KubeError, BaseExceptionGroup) as error:
+        logger.error("ending: %s", "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves(error)))
         return 1
     return 0
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The errors themselves, taken out of the groups that task groups wrap them in."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
+    return [error]
 
 
 def own_credentials() -> Credentials:
