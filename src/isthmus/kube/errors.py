@@ -52,13 +52,20 @@ class ApiError(KubeError):
     """The API server refused the request.
 
     `code` is the HTTP status, `reason` the machine-readable reason of the Status, `retry_after` the
-    seconds the server asked to wait, None where it asked for nothing.
+    seconds the server asked to wait, None where it asked for nothing, `detail` the server's own sentence.
     """
 
     def __init__(
-        self, message: str, *, code: int = 0, reason: str = "", retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        code: int = 0,
+        reason: str = "",
+        retry_after: float | None = None,
+        detail: str = "",
     ) -> None:
         super().__init__(message)
+        self.detail = detail or message
         self.code = code
         self.reason = reason
         self.retry_after = retry_after

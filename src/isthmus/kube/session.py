@@ -217,7 +217,8 @@ def error_of(purpose: str, status: int, details: Status, *, retry_after: float |
         retry_after = float(details.details.retry_after_seconds)
     message = " ".join((details.message or "no message").split())[:1000]
     label = f"{status} {reason}".rstrip()
-    return kind(f"{purpose}: {message} ({label})", code=status, reason=reason, retry_after=retry_after)
+    text = f"{purpose}: {message} ({label})"
+    return kind(text, code=status, reason=reason, retry_after=retry_after, detail=message)
 
 
 def _retry_after(headers: list[tuple[str, str]]) -> float | None:
