@@ -13,7 +13,7 @@ from msgspec import json
 from isthmus.kube.errors import KubeError
 from isthmus.kube.server import Answer, Request
 from isthmus.offloading.kubelet.access import Access, Ask, User
-from isthmus.offloading.kubelet.answers import refuse
+from isthmus.offloading.kubelet.answers import legible, refuse
 from isthmus.offloading.kubelet.locations import Location, OffloadedPods
 from isthmus.offloading.kubelet.logs import answer_logs
 from isthmus.offloading.kubelet.routes import NodeRoute, PodRoute, parse_route, subresources, verb
@@ -50,7 +50,8 @@ class Endpoints:
             return refuse(404, f"a virtual node has no {request.path}")
         if isinstance(route, NodeRoute):
             return await self._answer_node(route)
-        return await self._answer_pod(request, route, location)
+        answer = await self._answer_pod(request, route, location)
+        return legible(answer) if route.action == "containerLogs" else answer
 
     async def _authorize(
         self, user: User, request: Request, route: PodRoute | NodeRoute | None, location: Location | None
