@@ -29,7 +29,11 @@ _EXCLUDED = (
     "alpha.service-controller.kubernetes.io/exclude-balancer",
 )
 _ZERO = re.compile(r"0*(\.0*)?([a-zA-Z]*|[eE][0-9]+)")
-_PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure")
+_PRESSURES = (
+    ("MemoryPressure", "KubeletHasSufficientMemory"),
+    ("DiskPressure", "KubeletHasNoDiskPressure"),
+    ("PIDPressure", "KubeletHasSufficientPID"),
+)
 
 
 class NodeObject(Object, frozen=True, kw_only=True):
@@ -175,8 +179,8 @@ def forge_conditions(
     else:
         ready = Condition("Ready", "True", HEARTBEAT_REASON, f"Cluster {provider} answers and has resources")
     conditions = [ready]
-    for type_ in _PRESSURES:
-        reason, message = ("KubeletHasSufficient", "") if resources else ("NoResources", ready.message)
+    for type_, sufficient in _PRESSURES:
+        reason, message = (sufficient, "") if resources else ("NoResources", ready.message)
         conditions.append(Condition(type_, "False" if resources else "True", reason, message))
     if networking is not None:
         status = "False" if networking else "True"

@@ -15,10 +15,21 @@ from isthmus.kube.builtin import Pod
 from isthmus.kube.client import Client
 from isthmus.kube.informer import Informer, InformerSet
 from isthmus.kube.objects import Key
-from isthmus.offloading.kubelet.locations import Location
 from isthmus.offloading.pods.provider import ProviderHealth
 
 __all__ = ["Location", "OffloadedPods", "ProviderSession"]
+
+
+class Location(Struct, frozen=True):
+    """Where an offloaded pod really runs: under its own name in `remote_namespace`, reached through `client`."""
+
+    client: Client
+    """The provider's API server, as the slice identity; do not close it."""
+    remote_namespace: str
+    node: str
+    """The virtual node the pod is bound to."""
+    pod_uid: str
+    """The UID of the pod on this cluster."""
 
 
 class ProviderSession(Struct, eq=False):
