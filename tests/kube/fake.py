@@ -95,10 +95,12 @@ class FakeServer:
     errors: list[BaseException] = field(default_factory=list)
     port: int = 0
     _server: asyncio.Server | None = None
+    _arrival: asyncio.Condition = field(default_factory=asyncio.Condition)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def __aenter__(self) -> FakeServer:
-        await self.listen()
+        if self._server is None:
+            await self.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -113,12 +115,18 @@ class FakeServer:
         """Vanish as a killed process does: everything is closed at once."""
         if self._server is not None:
             self._server.close()
+            self._server = None
         for writer in list(self._writers):
             writer.transport.abort()
         for _ in range(50):
             if not self._writers:
                 break
             await asyncio.sleep(0.01)
+
+    async def until(self, requests: int, timeout: float = 10.0) -> None:
+        """Wait until so many requests were received in all."""
+        async with asyncio.timeout(timeout), self._arrival:
+            await self._arrival.wait_for(lambda: len(self.received) >= requests)
 
     @property
     def url(self) -> str:
@@ -133,7 +141,9 @@ class FakeServer:
                 exchange = await _receive(reader, writer, number)
                 if exchange is None:
                     return
-                self.received.append(exchange)
+                async with self._arrival:
+                    self.received.append(exchange)
+                    self._arrival.notify_all()
                 await self.handle(exchange)
                 if exchange.over:
                     return

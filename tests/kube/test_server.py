@@ -79,12 +79,9 @@ PIPELINE = (
 
 @settings(max_examples=40, deadline=None)
 @given(cuts=st.lists(st.integers(0, len(PIPELINE)), max_size=12))
-def test_requests_are_answered_in_order_wherever_the_bytes_are_cut(cuts: list[int]) -> None:
-    async def run() -> bytes:
-        async with serving(echo) as server:
-            return await talk(server, PIPELINE, pieces=sorted(cuts))
-
-    answer = asyncio.run(run())
+async def test_requests_are_answered_in_order_wherever_the_bytes_are_cut(cuts: list[int]) -> None:
+    async with serving(echo) as server:
+        answer = await talk(server, PIPELINE, pieces=sorted(cuts))
     bodies = [part.split(b"\r\n\r\n", 1)[1] for part in answer.split(b"HTTP/1.1 200 OK\r\n")[1:]]
     assert bodies == [b"POST /first [] 5", b"POST /second [] 7", b"GET /third [] 0"]
 
@@ -210,7 +207,7 @@ UPGRADE = (
 
 @settings(max_examples=30, deadline=None)
 @given(cuts=st.lists(st.integers(0, len(UPGRADE) + 6), max_size=6), slow=st.booleans())
-def test_an_upgrade_loses_no_byte(cuts: list[int], slow: bool) -> None:
+async def test_an_upgrade_loses_no_byte(cuts: list[int], slow: bool) -> None:
     async def splice(request: Request) -> Answer | None:
         if slow:
             await asyncio.sleep(0.02)
@@ -220,11 +217,9 @@ def test_an_upgrade_loses_no_byte(cuts: list[int], slow: bool) -> None:
         writer.close()
         return None
 
-    async def run() -> bytes:
-        async with serving(splice) as server:
-            return await talk(server, UPGRADE + b"\x80abcde", pieces=sorted(cuts))
-
-    head, _, rest = asyncio.run(run()).partition(b"\r\n\r\n")
+    async with serving(splice) as server:
+        answer = await talk(server, UPGRADE + b"\x80abcde", pieces=sorted(cuts))
+    head, _, rest = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: SPDY/3.1")
     assert rest == b"\x80ABCDE"
 

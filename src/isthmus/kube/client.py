@@ -20,7 +20,7 @@ from isthmus.kube.decoding import Codec, WatchEvent
 from isthmus.kube.errors import Conflict, Expired, NotFound, TransportError
 from isthmus.kube.objects import Manifest, Object
 from isthmus.kube.resource import Resource
-from isthmus.kube.session import Call, Response, Session
+from isthmus.kube.session import Call, Response, Session, about
 from isthmus.kube.upgrade import Upgraded, take_over
 from isthmus.kube.watch import pick_duration, watch_events
 
@@ -142,7 +142,10 @@ class Client:
                 query.append(("continue", token))
             call = Call("GET", _target(resource.path(namespace), query), purpose, accept=accept)
             response = await self._session.send(call)
-            listed = self._codec(resource).list(response.body)
+            try:
+                listed = self._codec(resource).list(response.body)
+            except TransportError as error:
+                raise about(call, error) from None
             yield Page(listed.items or [], listed.metadata.resource_version or "")
             token = listed.metadata.continue_ or ""
             if not token:
@@ -255,7 +258,7 @@ class Client:
             raise
         return True
 
-    async def watch(
+    def watch(
         self,
         resource: Resource[T],
         namespace: str = "",
@@ -285,12 +288,7 @@ class Client:
             _purpose("watch", resource, namespace),
             accept=accept,
         )
-        events = watch_events(self._session, call, self._codec(resource), duration, opened)
-        try:
-            async for event in events:
-                yield event
-        finally:
-            await events.aclose()
+        return watch_events(self._session, call, self._codec(resource), duration, opened)
 
     async def request(
         self,
@@ -363,7 +361,10 @@ class Client:
         if resource.metadata_only:
             call = msgspec.structs.replace(call, accept=_PARTIAL)
         response = await self._session.send(call)
-        return self._codec(resource).object(response.body)
+        try:
+            return self._codec(resource).object(response.body)
+        except TransportError as error:
+            raise about(call, error) from None
 
 
 def _purpose(

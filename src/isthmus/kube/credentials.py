@@ -268,7 +268,7 @@ def _material(entry: dict[str, Any], field: str, where: str) -> str:
     data = entry.get(f"{field}-data")
     if data:
         try:
-            return base64.b64decode(str(data), validate=False).decode("ascii")
+            return base64.b64decode("".join(str(data).split()), validate=True).decode("ascii")
         except (binascii.Error, UnicodeDecodeError):
             raise ConfigurationError(f"{where}.{field}-data is not base64 of PEM") from None
     if entry.get(field):

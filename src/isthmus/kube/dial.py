@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ipaddress
+import os
 import socket
 import ssl
 from dataclasses import dataclass
@@ -97,12 +98,16 @@ def _parse_proxy(url: str) -> Proxy:
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def is_address(host: str) -> bool:
+    """Whether the host is an IP address, not a name."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
         return False
+    return True
 
 
 async def dial(
@@ -129,7 +134,8 @@ async def dial(
         reason = (error.reason or str(error)).lower().replace("_", " ")
         raise TransportError(f"TLS with {endpoint.authority} failed: {reason}", sent=False) from None
     except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
+        known = error.errno is not None and error.errno > 0
+        reason = os.strerror(error.errno or 0) if known else error.strerror or str(error)
         raise TransportError(f"cannot connect to {endpoint.authority}: {reason}", sent=False) from None
 
 
@@ -141,8 +147,9 @@ async def _dial_directly(endpoint: Endpoint, context: ssl.SSLContext | None, tra
         endpoint.port,
         ssl=context if endpoint.secure else None,
         server_hostname=endpoint.server_name if endpoint.secure else None,
-        # A server whose first address is silent must not cost the whole time limit.
-        happy_eyeballs_delay=0.25,
+        # A name whose first address is silent must not cost the whole time limit. Not for a plain address: the
+        # race that asyncio runs for it may lose an open socket when it is cancelled.
+        happy_eyeballs_delay=None if is_address(endpoint.host) else 0.25,
         ssl_shutdown_timeout=2.0 if endpoint.secure else None,
     )
     watch_liveness(transport)

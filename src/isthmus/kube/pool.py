@@ -33,13 +33,10 @@ class Pool:
     async def borrow(self, timeout: float, *, fresh: bool = False) -> Connection:
         """A connection for one request, `fresh` for one never used. Every call needs a `give_back`.
 
-        Raises TransportError, and TimeoutError where no slot is free in time.
+        Waits for a slot as long as the caller lets it, and at most `timeout` seconds for a new connection.
+        Raises TransportError.
         """
-        if self._slots.locked():
-            async with asyncio.timeout(timeout):
-                await self._slots.acquire()
-        else:
-            await self._slots.acquire()
+        await self._slots.acquire()
         try:
             while self._kept and not fresh:
                 connection = self._kept.pop()

@@ -104,7 +104,7 @@ class Session:
                 cause = error
             attempt += 1
             if delay is None or attempt >= self._attempts or loop.time() + delay >= deadline:
-                raise cause
+                raise about(call, cause)
             await asyncio.sleep(delay)
 
     async def open(self, call: Call, expect: int = 0, timeout: float | None = None) -> Connection:
@@ -131,8 +131,8 @@ class Session:
                 self._pool.discard(connection)
             if isinstance(error, TimeoutError):
                 raise TransportError(f"{call.purpose}: no answer within {limit:g} s") from None
-            if type(error) is TransportError:
-                raise TransportError(f"{call.purpose}: {error}", sent=error.sent) from None
+            if isinstance(error, TransportError):
+                raise about(call, error) from None
             raise
         return connection
 
@@ -147,21 +147,13 @@ class Session:
             return await self._exchange(connection, call, request)
         except TransportError as error:
             if not connection.reused or connection.answered or not (call.idempotent or not error.sent):
-                raise _about(call, error) from error
-        except BaseException:
-            connection.abort()
-            raise
+                raise
         finally:
             self._pool.give_back(connection)
         # The server had closed the kept connection before it answered: not a failure, only a race.
         connection = await self._pool.borrow(min(CONNECT_TIMEOUT, limit), fresh=True)
         try:
             return await self._exchange(connection, call, request)
-        except TransportError as error:
-            raise _about(call, error) from error
-        except BaseException:
-            connection.abort()
-            raise
         finally:
             self._pool.give_back(connection)
 
@@ -190,9 +182,11 @@ class Session:
         return await dial(self._endpoint, self._authenticator.context, self.traffic, timeout)
 
 
-def _about(call: Call, error: TransportError) -> TransportError:
-    """The same error, saying what was asked for."""
-    return type(error)(f"{call.purpose}: {error}", sent=error.sent)
+def about(call: Call, error: errors.KubeError) -> errors.KubeError:
+    """The same error; one of transport is made to say what was asked for, as an ApiError does already."""
+    if isinstance(error, TransportError):
+        return type(error)(f"{call.purpose}: {error}", sent=error.sent)
+    return error
 
 
 def forge_error(call: Call, status: int, headers: list[tuple[str, str]], body: bytes) -> ApiError:
