@@ -19,7 +19,6 @@ from isthmus.api.authentication import (
     ResourceSlice,
 )
 from isthmus.kube.builtin import SECRETS, Secret
-from isthmus.kube.errors import AlreadyExists
 from isthmus.kube.objects import Key, Manifest
 from isthmus.peering.caches import Caches
 from isthmus.peering.context import Context
@@ -54,7 +53,8 @@ class IdentityReconciler:
             patch = {"status": {"kubeconfigSecretRef": {"name": secret}}}
             await self._client.patch(IDENTITIES, key.name, patch, key.namespace, subresource="status")
         if identity.spec.type == CONTROL_PLANE and self._caches.renews.get(key) is None:
-            await self._create_renew(identity)
+            manifest = forge_renew(identity, self._context.options.cluster_id)
+            await self._client.create(RENEWS, manifest, key.namespace)
 
     async def _keep_secret(self, identity: Identity) -> str:
         keys = await self._context.keys.read()
@@ -73,13 +73,6 @@ class IdentityReconciler:
         elif patch := plan_secret(present, wanted):
             await self._client.patch(SECRETS, name, patch, namespace)
         return str(name)
-
-    async def _create_renew(self, identity: Identity) -> None:
-        manifest = forge_renew(identity, self._context.options.cluster_id)
-        try:
-            await self._client.create(RENEWS, manifest, identity.metadata.namespace)
-        except AlreadyExists:
-            pass  # Our cache is behind.
 
 
 class SliceIdentityReconciler:

@@ -24,7 +24,7 @@ from isthmus.peering.context import Context
 from isthmus.peering.errors import RefusedError
 from isthmus.peering.finalizers import add_finalizer, drop_finalizer
 from isthmus.peering.kubeconfigs import KUBECONFIG
-from isthmus.peering.peers import Peers
+from isthmus.peering.peers import ERROR, Peers
 from isthmus.peering.replication import Replicator, Route
 from isthmus.peering.replication_release import (
     CHECK_SECONDS,
@@ -57,11 +57,16 @@ class PeerReconciler:
             return None
         if secret.deleting:
             return await self._release(secret)
+        if rival := find_rival(secret, self._caches):
+            await self._stop(key)
+            message = f"Secret {rival.key} is for the same provider and older: delete one of the two"
+            self._context.events.record(SECRETS, secret, "DuplicateControlPlaneSecret", message, "Warning")
+            return None
         try:
             await self._run(secret)
         except RefusedError as error:
             await self._stop(key)
-            self._peers.get(peer_of(secret)).refuse()
+            self._disqualify(peer_of(secret), str(error))
             self._context.events.record(SECRETS, secret, error.reason, str(error), "Warning")
         return None
 
@@ -87,11 +92,6 @@ class PeerReconciler:
 
     async def _run(self, secret: Object) -> None:
         provider = require_route(secret, self._context.options.cluster_id)
-        if rival := find_rival(secret, self._caches):
-            raise RefusedError(
-                "DuplicateControlPlaneSecret",
-                f"Secret {rival.key} is for the same provider and older: delete one of the two",
-            )
         await add_finalizer(
             self._context.client, SECRETS.partial(), secret, labels.FINALIZER_REPLICATION_SECRET
         )
@@ -120,13 +120,23 @@ class PeerReconciler:
         self, provider: str, credentials: Credentials, namespace: str, remote_namespace: str
     ) -> None:
         peer, interval = self._peers.get(provider), self._context.options.api_server_check_interval
-        async with Client(credentials, timeout=REQUEST_TIMEOUT, attempts=REQUEST_ATTEMPTS) as remote:
+        try:
+            remote = Client(credentials, timeout=REQUEST_TIMEOUT, attempts=REQUEST_ATTEMPTS)
+        except ConfigurationError as error:
+            self._disqualify(provider, str(error))
+            return  # Started anew when the Secret changes.
+        async with remote:
             route = Route(peer, remote, namespace, remote_namespace)
             async with asyncio.TaskGroup() as group:
                 for kind in REPLICATED_KINDS:
                     local = self._caches.replicated[kind.plural]
                     group.create_task(Replicator(self._context, route, kind, local).run())
                 group.create_task(check_api_server(remote, peer, self._peers, interval))
+
+    def _disqualify(self, provider: str, message: str) -> None:
+        """Nothing can be told to this provider: deletions must not wait for it."""
+        self._peers.get(provider).refuse()
+        self._peers.report(provider, ERROR, message)
 
     async def _release(self, secret: Object) -> float | None:
         if labels.FINALIZER_REPLICATION_SECRET not in secret.metadata.finalizers:

@@ -21,6 +21,8 @@ REFUSAL_BOUND = 15.0
 SILENCE_BOUND = 600.0
 """Seconds after which a deletion no longer waits for a provider that does not answer."""
 
+SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.5, 10.0
+
 ESTABLISHED, ERROR = "Established", "Error"
 
 
@@ -60,6 +62,16 @@ class Peer:
     def refuse(self) -> None:
         """Note that the provider, or a kubeconfig that cannot be used, keeps us out."""
         self._refused_since = self._refused_since or _now()
+
+    @property
+    def patience(self) -> float:
+        """Seconds until a provider that refuses is asked again: as long as it has refused, within bounds.
+
+        Permissions given this moment may take a second to be known everywhere; those of a drained Tenant come back
+        after days.
+        """
+        refused = 0.0 if self._refused_since is None else _now() - self._refused_since
+        return min(max(refused, SHORTEST_PATIENCE), LONGEST_PATIENCE)
 
     @property
     def lost(self) -> bool:

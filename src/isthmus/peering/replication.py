@@ -1,8 +1,9 @@
 """Copies the objects of one kind to one provider, and their status back (wire.md 6, behaviour 3.7).
 
 A `Replicator` belongs to the task of one control-plane Secret (`peer_tasks`) and has its own queue and its own
-connections, so that a slow provider costs only its own peering. It never gives a deletion up: that is for
-`replication_release`, which also runs where no replicator can. A refusal (403) is waited out quietly.
+connections, so that a slow provider costs only its own peering. A refusal (403) is waited out quietly. It does not
+give a deletion up: that is for `replication_release`, which also runs where no replicator can. Renews alone are let
+go at the first refusal: when a peering ends, the provider takes our permissions back and deletes the copy itself.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 from dataclasses import dataclass
 
 from isthmus.api import labels
+from isthmus.api.authentication import RENEWS
 from isthmus.kube.client import Client
 from isthmus.kube.errors import AlreadyExists, BadRequest, Forbidden, Invalid, NotFound
 from isthmus.kube.informer import Informer
@@ -25,8 +27,10 @@ from isthmus.peering.replication_plans import forge_copy, is_copy, is_local, pla
 
 logger = logging.getLogger(__name__)
 
-REFUSED_DELAY = 30.0
-"""Seconds between tries while the provider refuses: its permissions may come back (a drained Tenant's do)."""
+UNUSABLE_DELAY = 30.0
+"""Seconds between looks at what only somebody's change can mend."""
+UNWATCHED_DELAY = 3.0
+"""Seconds between looks at a copy while the provider's objects cannot be watched."""
 DELETION_DELAY = 2.0
 """Seconds between looks at a copy that is being deleted, should the watch be late."""
 
@@ -82,7 +86,10 @@ class Replicator:
             return await self._copy(local)
         except Forbidden as error:
             logger.debug("provider %s refuses: %s", self._route.peer.cluster_id, error)
-            return REFUSED_DELAY
+            if local is not None and local.deleting and self._kind.plural == RENEWS.plural:
+                await drop_finalizer(self._client, self._kind, local, labels.FINALIZER_REPLICATION)
+                return None
+            return self._route.peer.patience
 
     async def _copy(self, local: RawObject) -> float | None:
         if labels.FINALIZER_REPLICATION not in local.metadata.finalizers:
@@ -95,7 +102,7 @@ class Replicator:
             self._warn(
                 local, "NotReplicated", "the provider has an object of its own under this name: rename ours"
             )
-            return REFUSED_DELAY
+            return UNUSABLE_DELAY
         if remote.deleting:
             return DELETION_DELAY  # It is made anew once it is gone.
         if patch := plan_spec(local, remote):
@@ -107,7 +114,7 @@ class Replicator:
                     self._route.remote_namespace,
                     type="json",
                 )
-        return await self._take_status(local, remote)
+        return await self._take_status(local, remote) or self._next_look()
 
     async def _create(self, local: RawObject) -> float | None:
         manifest = forge_copy(local, self._own_id)
@@ -118,8 +125,8 @@ class Replicator:
             return 1.0  # Our watch is behind, or the name is taken: the next look tells.
         except (BadRequest, Invalid, NotFound) as error:
             self._warn(local, "NotReplicated", f"the provider does not take it: {error}")
-            return REFUSED_DELAY
-        return None
+            return UNUSABLE_DELAY
+        return self._next_look()
 
     async def _take_status(self, local: RawObject, remote: RawObject) -> float | None:
         try:
@@ -131,7 +138,7 @@ class Replicator:
                 )
         except (ValueError, BadRequest, Invalid) as error:
             self._warn(local, "StatusRefused", f"the provider's status is not taken over: {error}")
-            return REFUSED_DELAY
+            return UNUSABLE_DELAY
         except NotFound:
             pass
         return None
@@ -172,6 +179,10 @@ class Replicator:
             return cached
         with self._route.peer.observe():
             return await self._route.remote.find(self._kind, name, self._route.remote_namespace)
+
+    def _next_look(self) -> float | None:
+        """Seconds until the copy is to be looked at again, None while its changes are told."""
+        return None if self._copies.connected else UNWATCHED_DELAY
 
     def _keys(self, local: RawObject) -> list[Key]:
         mine = local.metadata.namespace == self._route.namespace

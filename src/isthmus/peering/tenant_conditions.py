@@ -34,6 +34,13 @@ def plan_cordon(slice_: ResourceSlice, condition: str) -> dict[str, str | None] 
     return {labels.CORDON_TENANT: wanted}
 
 
+def concerns(slice_: ResourceSlice, condition: str) -> bool:
+    """Whether something has to be done about a slice of a Tenant of this condition."""
+    return plan_cordon(slice_, condition) is not None or (
+        condition == DRAINED and is_replicated(slice_.metadata.labels)
+    )
+
+
 async def mark_slices(client: Client, tenant: Tenant, slices: Iterable[ResourceSlice]) -> None:
     """Tell the Tenant's slices whether it is cordoned."""
     for slice_ in slices:

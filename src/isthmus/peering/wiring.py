@@ -23,10 +23,12 @@ from isthmus.peering.nonces import (
 from isthmus.peering.ownership import controller_keys
 from isthmus.peering.peer_tasks import PeerReconciler
 from isthmus.peering.peers import Peers
+from isthmus.peering.races import calmly
 from isthmus.peering.renewals import RenewalReconciler, RenewAnswerReconciler
 from isthmus.peering.replication_release import ReleaseReconciler
 from isthmus.peering.slices_consumer import SliceRequestReconciler
 from isthmus.peering.slices_provider import SliceGrantReconciler
+from isthmus.peering.tenant_conditions import concerns
 from isthmus.peering.tenants import TenantReconciler
 
 SIGNING_WORKERS = 4
@@ -48,14 +50,18 @@ def wire(manager: Manager, options: Options) -> None:
 
 
 def _wire_nonces(manager: Manager, context: Context, caches: Caches) -> None:
-    nonces = manager.add(Controller("nonce", NonceReconciler(context, caches).reconcile))
+    nonces = manager.add(Controller("nonce", calmly(NonceReconciler(context, caches).reconcile)))
     nonces.watch(caches.secrets, lambda secret: [secret.key] if is_nonce_secret(secret) else [])
-    signatures = manager.add(Controller("nonce signature", SignatureReconciler(context, caches).reconcile))
+    signatures = manager.add(
+        Controller("nonce signature", calmly(SignatureReconciler(context, caches).reconcile))
+    )
     signatures.watch(caches.secrets, lambda secret: [secret.key] if is_signed_nonce_secret(secret) else [])
 
 
 def _wire_provider(manager: Manager, context: Context, caches: Caches) -> None:
-    tenants = Controller("tenant", TenantReconciler(context, caches).reconcile, workers=SIGNING_WORKERS)
+    tenants = Controller(
+        "tenant", calmly(TenantReconciler(context, caches).reconcile), workers=SIGNING_WORKERS
+    )
     manager.add(tenants)
     tenants.watch(caches.tenants)
     tenants.watch(
@@ -66,45 +72,54 @@ def _wire_provider(manager: Manager, context: Context, caches: Caches) -> None:
             else []
         ),
     )
-    tenants.watch(caches.slices, lambda slice_: _keys_in(caches.tenants.list(slice_.metadata.namespace)))
+    tenants.watch(
+        caches.slices,
+        lambda slice_: [
+            tenant.key
+            for tenant in caches.tenants.list(slice_.metadata.namespace)
+            if concerns(slice_, tenant.spec.tenant_condition)
+        ],
+    )
     slices = Controller(
-        "slice grant", SliceGrantReconciler(context, caches).reconcile, workers=SIGNING_WORKERS
+        "slice grant", calmly(SliceGrantReconciler(context, caches).reconcile), workers=SIGNING_WORKERS
     )
     manager.add(slices)
     slices.watch(caches.slices)
     slices.watch(caches.tenants, lambda tenant: _keys_in(caches.slices.list(tenant.metadata.namespace)))
-    renews = manager.add(Controller("renew answer", RenewAnswerReconciler(context, caches).reconcile))
+    renews = manager.add(Controller("renew answer", calmly(RenewAnswerReconciler(context, caches).reconcile)))
     renews.watch(caches.renews)
     renews.watch(caches.tenants, lambda tenant: _keys_in(caches.renews.list(tenant.metadata.namespace)))
 
 
 def _wire_consumer(manager: Manager, context: Context, caches: Caches) -> None:
-    requests = manager.add(Controller("slice request", SliceRequestReconciler(context, caches).reconcile))
+    requests = manager.add(
+        Controller("slice request", calmly(SliceRequestReconciler(context, caches).reconcile))
+    )
     requests.watch(caches.slices)
-    identities = manager.add(Controller("identity", IdentityReconciler(context, caches).reconcile))
+    identities = manager.add(Controller("identity", calmly(IdentityReconciler(context, caches).reconcile)))
     identities.watch(caches.identities)
     identities.watch(caches.secrets, lambda secret: controller_keys(secret, IDENTITIES))
     identities.watch(caches.renews, lambda renew: controller_keys(renew, IDENTITIES))
     from_slices = manager.add(
-        Controller("slice identity", SliceIdentityReconciler(context, caches).reconcile)
+        Controller("slice identity", calmly(SliceIdentityReconciler(context, caches).reconcile))
     )
     from_slices.watch(caches.slices)
     from_slices.watch(caches.identities, lambda identity: controller_keys(identity, RESOURCE_SLICES))
-    renewals = manager.add(Controller("renewal", RenewalReconciler(context, caches).reconcile))
+    renewals = manager.add(Controller("renewal", calmly(RenewalReconciler(context, caches).reconcile)))
     renewals.watch(caches.renews)
     renewals.watch(caches.identities)  # The Renew has the Identity's name.
 
 
 def _wire_replication(manager: Manager, context: Context, caches: Caches, peers: Peers) -> None:
     reconciler = PeerReconciler(context, caches, peers, manager.tasks)
-    secrets = manager.add(Controller("peer", reconciler.reconcile))
+    secrets = manager.add(Controller("peer", calmly(reconciler.reconcile)))
     secrets.watch(caches.secrets, reconciler.keys_of_secret)
     secrets.watch(caches.foreign_clusters, reconciler.keys_of_foreign_cluster)
     for kind in REPLICATED_KINDS:
         objects = caches.replicated[kind.plural]
         secrets.watch(objects, reconciler.keys_of_object)
         release = ReleaseReconciler(context, caches, peers, kind)
-        controller = manager.add(Controller(f"release {kind.plural}", release.reconcile))
+        controller = manager.add(Controller(f"release {kind.plural}", calmly(release.reconcile)))
         controller.watch(objects)
         controller.watch(caches.secrets, release.keys_of_secret)
         controller.watch(caches.foreign_clusters, release.keys_of_foreign_cluster)
@@ -112,7 +127,7 @@ def _wire_replication(manager: Manager, context: Context, caches: Caches, peers:
 
 def _wire_summaries(manager: Manager, context: Context, caches: Caches, peers: Peers) -> None:
     reconciler = ForeignClusterReconciler(context, caches, peers)
-    controller = manager.add(Controller("foreign cluster", reconciler.reconcile))
+    controller = manager.add(Controller("foreign cluster", calmly(reconciler.reconcile)))
     peers.changed = lambda cluster_id: controller.enqueue(Key("", cluster_id))
     controller.watch(caches.foreign_clusters)
     controller.watch(caches.tenants, peer_keys)
