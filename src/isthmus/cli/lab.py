@@ -79,31 +79,42 @@ def kubeconfig(name: str) -> None:
     click.echo(file.read_text(), nl=False)
 
 
-@lab.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("name")
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+class PassingOn(click.Command):
+    """A command of one name and whatever follows it, word by word, `--` too, which click would take for itself."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the first word as the name and leave the others alone."""
+        if not args or args[0] in ("-h", "--help"):
+            click.echo(self.get_help(ctx))
+            ctx.exit(0 if args else 2)
+        ctx.params = {"name": args[0], "words": tuple(args[1:])}
+        return []
+
+
+@lab.command(cls=PassingOn, options_metavar="NAME [ARGUMENTS]...", add_help_option=False)
 @translated
-def kubectl(name: str, arguments: tuple[str, ...]) -> None:
+def kubectl(name: str, words: tuple[str, ...]) -> None:
     """Run the stock kubectl of the lab's version against a cluster."""
     site = site_from_environment()
     lifecycle.require_root()
     file = state.kubeconfig(site, state.find_cluster(site, name).name)
     program = Path(state.require(site).binaries) / "kubectl"
-    os.execve(program, ["kubectl", *arguments], os.environ | {"KUBECONFIG": str(file)})
+    os.execve(program, ["kubectl", *words], os.environ | {"KUBECONFIG": str(file)})
 
 
-@lab.command(context_settings={"ignore_unknown_options": True})
-@click.argument("node")
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@lab.command("exec", cls=PassingOn, options_metavar="NODE -- COMMAND...", add_help_option=False)
 @translated
-def exec(node: str, command: tuple[str, ...]) -> None:
+def execute(name: str, words: tuple[str, ...]) -> None:
     """Run a command inside a node, or beside the control plane of a cluster.
 
     In a worker it sees the network, the mounts and the host name of the node.
     """
     site = site_from_environment()
     lifecycle.require_root()
-    entered = lab_node.enter_node(site, state.require(site).plan(site), node)
+    command = words[1:] if words[:1] == ("--",) else words
+    if not command:
+        raise click.UsageError("say which command to run: isthmus lab exec NODE -- COMMAND")
+    entered = lab_node.enter_node(site, state.require(site).plan(site), name)
     os.execvp(entered[0], [*entered, "--", *command])
 
 

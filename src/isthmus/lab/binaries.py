@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from isthmus.lab import locks
 from isthmus.lab.errors import LabError
 from isthmus.lab.toolchain import find_go, parse_version
 
@@ -27,6 +28,7 @@ PROGRAMS = (
 )  # fmt: skip
 VERSION_PACKAGE = "k8s.io/component-base/version"
 PROGRESS_SECONDS = 15.0
+BUILDING = ".building-"
 
 Report = Callable[[str], None]
 
@@ -107,7 +109,9 @@ def ensure(version: str, report: Report) -> Path:
     """
     cache = cache_folder()
     builds = (pause_build(), coredns_build(), kubernetes_build(version))
-    files = [_ensure_build(build, cache, report) for build in builds]
+    with locks.held(cache / "programs.lock", lambda: report("waiting for another build to end")):
+        _clear_cut_short(cache)
+        files = [_ensure_build(build, cache, report) for build in builds]
     folder = cache / "programs" / files[-1].parent.name
     folder.mkdir(parents=True, exist_ok=True)
     links = {build.name: file for build, file in zip(builds, files, strict=True)}
@@ -115,6 +119,12 @@ def ensure(version: str, report: Report) -> Path:
     for name, target in links.items():
         _link(folder / name, target)
     return folder
+
+
+def _clear_cut_short(cache: Path) -> None:
+    """Remove what builds that were killed left in the cache; the lock says that none is at work."""
+    for leftover in cache.glob(f"{BUILDING}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _link(link: Path, target: Path) -> None:
@@ -132,15 +142,13 @@ def _ensure_build(build: Build, cache: Path, report: Report) -> Path:
         return target
     cache.mkdir(parents=True, exist_ok=True)
     go = find_go(_needed_go(build), cache)
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=cache) as temporary:
+    with tempfile.TemporaryDirectory(prefix=BUILDING, dir=cache) as temporary:
         folder = Path(temporary)
         for file in build.files:
             shutil.copy(file, folder / file.name)
         _compile(go, build, folder, report)
         (folder / "done").mkdir()
         (folder / build.name).rename(folder / "done" / build.name)
-        # Another build of the same may have been quicker: then its result is as good.
-        shutil.rmtree(target.parent, ignore_errors=True)
         (folder / "done").rename(target.parent)
     return target
 

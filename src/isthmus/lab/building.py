@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from isthmus.lab import packages
+from isthmus.lab import locks, packages
 from isthmus.lab.binaries import cache_folder
 from isthmus.lab.errors import LabError
 
@@ -36,10 +36,12 @@ def build(report: Report, checkout: Path = CHECKOUT) -> Path:
     if not (checkout / "Containerfile").exists():
         raise LabError(f"there is no Containerfile in {checkout}: the image is built from a checkout")
     packages.ensure(packages.BUILD, report)
-    _ensure_base(report)
-    report(f"building {IMAGE}")
-    _buildah(["build", "--layers", "--pull-never", *options(os.environ), f"--tag={IMAGE}", str(checkout)])
-    return export(IMAGE)
+    with locks.held(cache_folder() / "building.lock", lambda: report("waiting for another build to end")):
+        _ensure_base(report)
+        report(f"building {IMAGE}")
+        network = options(os.environ)
+        _buildah(["build", "--layers", "--pull-never", *network, f"--tag={IMAGE}", str(checkout)])
+        return export(IMAGE)
 
 
 def options(environment: Mapping[str, str]) -> list[str]:
@@ -79,11 +81,33 @@ def _ensure_base(report: Report) -> None:
 
 def _buildah(arguments: Sequence[str]) -> str:
     cache = cache_folder()
-    cache.mkdir(parents=True, exist_ok=True)
-    storage = [f"--root={cache / 'containers'}", f"--runroot={cache / 'containers-run'}"]
-    # The plainest ways: they work as root on any machine, inside a container too.
-    environment = os.environ | {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
-    return _run(["buildah", *storage, *arguments], environment)
+    storage, running = cache / "containers", cache / "containers-running"
+    storage.mkdir(parents=True, exist_ok=True)
+    running.mkdir(exist_ok=True)
+    # The plainest isolation: it works as root on any machine, inside a container too.
+    environment = os.environ | {"BUILDAH_ISOLATION": "chroot"}
+    options = [f"--root={storage}", f"--runroot={running}", f"--storage-driver={_driver(storage)}"]
+    return _run([*in_own_mounts(running), "buildah", *options, *arguments], environment)
+
+
+def in_own_mounts(running: Path) -> list[str]:
+    """The start of a command line whose mounts end with it.
+
+    A builder that is ended half-way leaves mounts, and its record of them; both go with the namespace.
+    """
+    script = f'mount -t tmpfs none {running} && exec "$@"'
+    return ["unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh"]
+
+
+def _driver(storage: Path) -> str:
+    """Overlay, whose layers hold only what is new; whole copies where the cache is on a file system against it."""
+    if (storage / "vfs").exists():
+        return "vfs"
+    running = storage.with_name(storage.name + "-running")
+    options = [f"--root={storage}", f"--runroot={running}", "--storage-driver=overlay"]
+    attempt = [*in_own_mounts(running), "buildah", *options, "info"]
+    done = subprocess.run(attempt, capture_output=True, check=False)
+    return "vfs" if done.returncode else "overlay"
 
 
 def _run(command: Sequence[str], environment: dict[str, str] | None) -> str:

@@ -38,9 +38,9 @@ def up(
     with state.locked(site):
         _clear_remains(site, report)
         packages.ensure(packages.RUN, report)
+        _check_free(site, planned)
         programs = binaries.ensure(version, report)
         image = testimages.ensure(programs)
-        network.check_free(site, planned)
         record = State(
             Phase.STARTING, version, str(programs), clusters, workers, str(pod_cidr), str(service_cidr),
             directories=node.missing_mount_points(), settings=settings.read(),
@@ -86,6 +86,17 @@ def _clear_remains(site: Site, report: Report) -> None:
     _remove(site, record)
 
 
+def _check_free(site: Site, planned: tuple[Cluster, ...]) -> None:
+    """Raises LabError when something that the lab would make is there already and is not the lab's."""
+    network.check_free(site, planned)
+    if site.state.exists() and any(site.state.iterdir()):
+        raise LabError(f"{site.state} exists already and is not this lab's: remove it first")
+    if cgroups.members(site.cgroup):
+        raise LabError(
+            f"the control group {site.cgroup} has processes that are not this lab's: end them first"
+        )
+
+
 def _make(site: Site, record: State, planned: tuple[Cluster, ...], image: Path, report: Report) -> None:
     started = time.monotonic()
 
@@ -101,8 +112,13 @@ def _make(site: Site, record: State, planned: tuple[Cluster, ...], image: Path, 
     programs = Path(record.binaries)
     with ThreadPoolExecutor(len(planned)) as pool:
         starts = [pool.submit(cluster.start, site, one, programs, image, timed) for one in planned]
-        for start in starts:
-            start.result()
+        try:
+            for start in starts:
+                start.result()
+        except BaseException:
+            # The others would go on to their end otherwise; without their processes they give up at once.
+            cgroups.end(site.cgroup)
+            raise
 
 
 def _remove(site: Site, record: State) -> None:

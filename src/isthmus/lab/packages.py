@@ -35,7 +35,9 @@ def ensure(wanted: Iterable[str], report: Report) -> None:
     if not (absent := missing(wanted, listed)):
         return
     report(f"installing {', '.join(absent)}")
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", *absent]
+    # A machine that has just started may be installing its upgrades.
+    patience = "--option=DPkg::Lock::Timeout=300"
+    install = ["apt-get", "install", patience, "--yes", "--no-install-recommends", *absent]
     if _run(install).returncode:
         # Most likely the lists are old or were never fetched.
         report("fetching the package lists")

@@ -6,7 +6,6 @@ command is at work, when there is no lab, or when the file cannot be understood.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from isthmus.lab import locks
 from isthmus.lab.errors import LabError
 from isthmus.lab.plan import Cluster, Site, plan_clusters
 
@@ -95,16 +95,12 @@ def find_cluster(site: Site, name: str) -> Cluster:
 @contextlib.contextmanager
 def locked(site: Site) -> Iterator[None]:
     """Hold the lab's lock; the kernel gives it up when the holder dies. Raises LabError when it is held."""
-    site.lock.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(site.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LabError("another `isthmus lab` command is changing the lab: wait for it to end") from None
+
+    def busy() -> None:
+        raise LabError("another `isthmus lab` command is changing the lab: wait for it to end")
+
+    with locks.held(site.lock, busy):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def kubeconfig(site: Site, cluster: str, user: str = "admin") -> Path:
