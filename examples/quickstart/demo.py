@@ -14,10 +14,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 ISTHMUS = Path(sys.executable).parent / "isthmus"
-CONFIGURATION = Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config")) / "isthmus"
 NAMESPACE = "demo"
 
 
@@ -26,7 +26,6 @@ class Demo:
 
     def __init__(self) -> None:
         self.times: list[tuple[str, float]] = []
-        self.kubectl = "kubectl"
         self.kubeconfigs: dict[str, str] = {}
 
     def step(self, title: str) -> None:
@@ -47,8 +46,7 @@ class Demo:
         return done.stdout
 
     def _shown(self, command: tuple[str, ...]) -> str:
-        text = shlex.join(command)
-        return text.replace(str(ISTHMUS), "isthmus").replace(self.kubectl, "kubectl")
+        return shlex.join(command).replace(str(ISTHMUS), "isthmus")
 
     def isthmus(self, *arguments: str, quiet: bool = False, show: bool = True) -> str:
         """Run the isthmus command."""
@@ -56,9 +54,14 @@ class Demo:
 
     def on(self, cluster: str, *arguments: str, quiet: bool = False, show: bool = True) -> str:
         """Run stock kubectl against a cluster."""
-        return self.run(
-            self.kubectl, "--kubeconfig", self.kubeconfigs[cluster], *arguments, quiet=quiet, show=show
-        )
+        return self.isthmus("lab", "kubectl", cluster, *arguments, quiet=quiet, show=show)
+
+    def clusters(self) -> list[dict[str, Any]]:
+        """What the lab says of its clusters, none where it is not up."""
+        command = [str(ISTHMUS), "lab", "status", "-o", "json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        found: list[dict[str, Any]] = json.loads(done.stdout or "[]") if done.returncode == 0 else []
+        return found
 
 
 def main() -> None:
@@ -74,22 +77,14 @@ def main() -> None:
 def bring_up(demo: Demo) -> None:
     """Two clusters with the image on their nodes; used again where they are up."""
     demo.step("Two real Kubernetes clusters, rome and milan")
-    status = json.loads(demo.isthmus("lab", "status", "-o", "json", quiet=True, show=False) or "{}")
-    clusters = status.get("clusters", [])
-    if len(clusters) >= 2 and all(cluster["healthy"] for cluster in clusters):
+    clusters = demo.clusters()
+    if len(clusters) >= 2 and all(cluster["phase"] == "up" for cluster in clusters):
         print("They are up already.")
     else:
         demo.isthmus("lab", "down", quiet=True, show=False)
         demo.isthmus("lab", "up")
-    status = json.loads(demo.isthmus("lab", "status", "-o", "json", quiet=True, show=False))
-    demo.kubectl = status["kubectl"]
-    CONFIGURATION.mkdir(parents=True, exist_ok=True)
-    for name in ("rome", "milan"):
-        path = CONFIGURATION / f"{name}.kubeconfig"
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-        path.write_text(demo.isthmus("lab", "kubeconfig", name, quiet=True, show=False))
-        demo.kubeconfigs[name] = str(path)
+        clusters = demo.clusters()
+    demo.kubeconfigs = {cluster["name"]: cluster["kubeconfig"] for cluster in clusters}
     demo.step("The image of Isthmus, built and loaded")
     demo.isthmus("lab", "images", "build")
     demo.step("Isthmus installed in both")
@@ -161,10 +156,11 @@ def report(demo: Demo) -> None:
         f"""
 The clusters stay up. Try next:
   export KUBECONFIG={rome}
-  {demo.kubectl} scale -n {NAMESPACE} deployment/hello --replicas=20
-  {demo.kubectl} logs -f -n {NAMESPACE} deployment/hello
-  {ISTHMUS} info
-  {ISTHMUS} unpeer --remote-kubeconfig {demo.kubeconfigs["milan"]}
+  alias isthmus={ISTHMUS}
+  isthmus lab kubectl rome scale -n {NAMESPACE} deployment/hello --replicas=20
+  isthmus lab kubectl rome logs -f -n {NAMESPACE} deployment/hello
+  isthmus info
+  isthmus unpeer --remote-kubeconfig {demo.kubeconfigs["milan"]}
 Remove everything:
   make lab-down"""
     )

@@ -16,7 +16,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from isthmus.kube.client import Client
 from isthmus.kube.credentials import load_kubeconfig
 from isthmus.kube.informer import Informer
 from isthmus.kube.objects import Base
-from tests.cluster.support import Cluster, deployment, eventually, isthmus
+from tests.cluster.support import Cluster, deployment, eventually, isthmus, lab_cluster
 
 NAMESPACE = "bench"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
@@ -301,27 +300,16 @@ def render(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def lab_cluster(name: str, directory: Path) -> Cluster:
-    """A running cluster of the lab."""
-    state = json.loads(isthmus("lab", "status", "-o", "json").stdout)
-    server = next(c["server"] for c in state["clusters"] if c["name"] == name)
-    path = directory / f"{name}.kubeconfig"
-    path.touch(mode=0o600)
-    path.write_text(isthmus("lab", "kubeconfig", name).stdout)
-    return Cluster(name, path, state["kubectl"], server)
-
-
 async def main(arguments: argparse.Namespace) -> None:
     """Measure, print, and write the document's table unless told otherwise."""
-    with tempfile.TemporaryDirectory() as directory:
-        rome, milan = (lab_cluster(name, Path(directory)) for name in ("rome", "milan"))
-        isthmus("peer", "--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig))
-        async with (
-            Client(load_kubeconfig(rome.kubeconfig)) as home,
-            Client(load_kubeconfig(milan.kubeconfig)) as abroad,
-        ):
-            clusters = Clusters(rome, milan, home, abroad)
-            figures = await measure(clusters, arguments.pods, arguments.rounds, arguments.idle)
+    rome, milan = lab_cluster("rome"), lab_cluster("milan")
+    isthmus("peer", "--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig))
+    async with (
+        Client(load_kubeconfig(rome.kubeconfig)) as home,
+        Client(load_kubeconfig(milan.kubeconfig)) as abroad,
+    ):
+        clusters = Clusters(rome, milan, home, abroad)
+        figures = await measure(clusters, arguments.pods, arguments.rounds, arguments.idle)
     await asyncio.to_thread(publish, figures, arguments.json, arguments.write)
 
 

@@ -10,11 +10,10 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.cluster.support import Cluster, eventually, isthmus
+from tests.cluster.support import Cluster, eventually, isthmus, lab_cluster
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,11 +29,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _lab_is_up() -> bool:
     done = isthmus("lab", "status", "-o", "json", check=False)
-    if done.returncode != 0 or not done.stdout.strip():
-        return False
-    state = json.loads(done.stdout)
-    clusters = state.get("clusters", [])
-    return len(clusters) >= 2 and all(cluster.get("healthy") for cluster in clusters)
+    clusters = json.loads(done.stdout or "[]") if done.returncode == 0 else []
+    return len(clusters) >= 2 and all(cluster["phase"] == "up" for cluster in clusters)
 
 
 @pytest.fixture(scope="session")
@@ -50,27 +46,16 @@ def lab() -> Iterator[None]:
         isthmus("lab", "down", timeout=120)
 
 
-def _cluster(name: str, directory: Path) -> Cluster:
-    text = isthmus("lab", "kubeconfig", name).stdout
-    path = directory / f"{name}.kubeconfig"
-    path.touch(mode=0o600)
-    path.write_text(text)
-    kubectl = isthmus("lab", "status", "-o", "json").stdout
-    state = json.loads(kubectl)
-    server = next(c["server"] for c in state["clusters"] if c["name"] == name)
-    return Cluster(name, path, state["kubectl"], server)
-
-
 @pytest.fixture(scope="session")
-def rome(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+def rome(lab: None) -> Cluster:
     """The cluster that consumes."""
-    return _cluster("rome", tmp_path_factory.mktemp("rome"))
+    return lab_cluster("rome")
 
 
 @pytest.fixture(scope="session")
-def milan(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+def milan(lab: None) -> Cluster:
     """The cluster that provides."""
-    return _cluster("milan", tmp_path_factory.mktemp("milan"))
+    return lab_cluster("milan")
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isthmus import lab
+
 ISTHMUS = [str(Path(sys.executable).parent / "isthmus")]
 TEST_IMAGE = "localhost/isthmus-test:latest"
 
@@ -71,6 +73,12 @@ class Cluster:
         self.kubectl(
             "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
         )
+
+
+def lab_cluster(name: str) -> Cluster:
+    """A cluster of the lab that is up."""
+    server = next(cluster.server for cluster in lab.clusters() if cluster.name == name)
+    return Cluster(name, lab.kubeconfig(name), str(lab.kubectl()), server)
 
 
 def eventually(check: Callable[[], object], *, within: float, what: str, every: float = 0.25) -> float:

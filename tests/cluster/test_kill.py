@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.support import Cluster, deployment, eventually, isthmus, ready_pods
+from isthmus import lab
+from tests.cluster.support import Cluster, deployment, eventually, ready_pods
 
 BURST = 100
+OUTAGE_SECONDS = 20
 
 
 def controller_pids(cluster: str) -> list[int]:
@@ -40,7 +43,9 @@ def _kill_controller(cluster: str) -> None:
 
 
 def _outage(cluster: str) -> None:
-    isthmus("lab", "outage", cluster, "--seconds", "20", timeout=120)
+    lab.stop_api_server(cluster)
+    time.sleep(OUTAGE_SECONDS)
+    lab.start_api_server(cluster)
 
 
 @pytest.mark.parametrize(
