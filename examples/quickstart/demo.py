@@ -88,9 +88,9 @@ def bring_up(demo: Demo) -> None:
     demo.step("The image of Isthmus, built and loaded")
     demo.isthmus("lab", "images", "build")
     demo.step("Isthmus installed in both")
-    servers = {cluster["name"]: cluster["server"] for cluster in status["clusters"]}
-    for name, path in demo.kubeconfigs.items():
-        demo.isthmus("install", "--kubeconfig", path, "--cluster-id", name, "--api-server-url", servers[name])
+    for cluster in clusters[:2]:
+        name, path, server = cluster["name"], cluster["kubeconfig"], cluster["server"]
+        demo.isthmus("install", "--kubeconfig", path, "--cluster-id", name, "--api-server-url", server)
 
 
 def join(demo: Demo) -> None:

@@ -40,7 +40,8 @@ def lab() -> Iterator[None]:
     if not found:
         isthmus("lab", "down", timeout=120)
         isthmus("lab", "up", timeout=2400)
-    isthmus("lab", "images", "build", timeout=900)
+    if not os.environ.get("ISTHMUS_TEST_KEEP_IMAGE"):
+        isthmus("lab", "images", "build", timeout=900)
     yield
     if not found:
         isthmus("lab", "down", timeout=120)

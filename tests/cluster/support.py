@@ -77,7 +77,7 @@ class Cluster:
 
 def lab_cluster(name: str) -> Cluster:
     """A cluster of the lab that is up."""
-    server = next(cluster.server for cluster in lab.clusters() if cluster.name == name)
+    server = next(cluster.url for cluster in lab.clusters() if cluster.name == name)
     return Cluster(name, lab.kubeconfig(name), str(lab.kubectl()), server)
 
 
