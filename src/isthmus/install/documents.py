@@ -14,7 +14,10 @@ def to_yaml(data: Any) -> str:
     """One YAML document, without anchors, text of several lines as a block."""
     import yaml
 
-    class Dumper(yaml.SafeDumper):
+    # libyaml's emitter, where it was built in, is ten times as fast.
+    fastest: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+    class Dumper(fastest):  # type: ignore[misc]
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
