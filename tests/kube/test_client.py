@@ -15,6 +15,7 @@ import trustme
 
 from isthmus.kube import errors, pool, retry, session
 from isthmus.kube.builtin import CONFIG_MAPS, NAMESPACES, PODS, SECRETS
+from isthmus.kube.calls import Call
 from isthmus.kube.client import Client
 from isthmus.kube.credentials import Credentials
 from isthmus.kube.tls import server_context
@@ -581,6 +582,6 @@ async def test_something_else_than_an_api_server_is_one_clear_error() -> None:
 
 def test_the_status_of_a_quota_refusal_keeps_its_retry_after() -> None:
     body = msgspec.json.encode({"message": "m", "details": {"retryAfterSeconds": 7}})
-    call = session.Call("POST", "/", "evict")
+    call = Call("POST", "/", "evict")
     assert session.forge_error(call, 429, [], body).retry_after == 7
     assert session.forge_error(call, 429, [("retry-after", "3")], body).retry_after == 3

@@ -377,3 +377,43 @@ def test_twenty_seconds_of_outage_are_noticed_to_be_over_within_ten() -> None:
         failures += 1
     assert elapsed < 30
     assert pause < 10
+
+
+async def test_all_informers_of_a_client_are_woken_when_one_finds_the_server_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses = iter([30.0, 0.2, *[30.0] * 100])
+    monkeypatch.setattr(informer_module, "plan_pause", lambda *_: next(pauses))
+
+    async def handle(exchange: Exchange) -> None:
+        await initial(exchange, 1)
+        await exchange.gone()
+
+    server = FakeServer(handle)
+    await server.listen()
+    await server.stop()
+    async with Client(Credentials(server.url), attempts=1) as client:
+        informers = InformerSet(client)
+        informers.get(SECRETS), informers.get(CONFIG_MAPS), informers.get(PODS)
+        await asyncio.sleep(0.1)
+        async with server:
+            await asyncio.wait_for(informers.synced(), 5)
+            await informers.close()
+
+
+async def test_a_version_the_server_never_had_is_given_up() -> None:
+    async def first(exchange: Exchange) -> None:
+        await initial(exchange, 10, meta("a", 1))
+        await exchange.finish()
+
+    async def restored(exchange: Exchange) -> None:
+        if "resourceVersion" in exchange.query:
+            await exchange.fail(504, "Timeout", "Too large resource version")
+        else:
+            await initial(exchange, 3, meta("b", 2))
+            await exchange.gone()
+
+    async with informing(script(first, restored)) as (informer, changes, _):
+        await eventually(lambda: len(changes) == 3)
+        assert informer.connected
+    assert changes == [("added", "a@1"), ("added", "b@2"), ("gone", "a@1")]

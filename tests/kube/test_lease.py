@@ -22,7 +22,7 @@ class Leases(Client):
 
     def __init__(self) -> None:
         self.spec: dict[str, Any] | None = None
-        self.version = 0
+        self.revision = 0
         self.away = False
 
     async def find(self, resource: Resource[Any], name: str, namespace: str = "") -> Any:
@@ -35,23 +35,23 @@ class Leases(Client):
             renew_time=self.spec.get("renewTime"),
             lease_transitions=self.spec.get("leaseTransitions"),
         )
-        return Lease(metadata=ObjectMeta(name=name, resource_version=str(self.version)), spec=spec)
+        return Lease(metadata=ObjectMeta(name=name, resource_version=str(self.revision)), spec=spec)
 
     async def create(self, resource: Resource[Any], manifest: Any, namespace: str = "", **_: Any) -> Any:
         await self.travel()
         if self.spec is not None:
             raise AlreadyExists("there", code=409)
-        self.spec, self.version = dict(manifest["spec"]), 1
+        self.spec, self.revision = dict(manifest["spec"]), 1
 
     async def patch(
         self, resource: Resource[Any], name: str, patch: Any, namespace: str = "", **_: Any
     ) -> Any:
         await self.travel()
-        if patch["metadata"]["resourceVersion"] != str(self.version):
+        if patch["metadata"]["resourceVersion"] != str(self.revision):
             raise Conflict("changed", code=409)
         assert self.spec is not None
         self.spec.update(patch["spec"])
-        self.version += 1
+        self.revision += 1
 
     async def travel(self) -> None:
         await asyncio.sleep(0.01)
@@ -74,7 +74,8 @@ async def lead(leases: Leases, identity: str, leading: list[str]) -> None:
 
 
 async def test_one_leads_and_gives_back_when_it_ends() -> None:
-    leases, leading, loop = Leases(), [], asyncio.get_running_loop()
+    leases, loop = Leases(), asyncio.get_running_loop()
+    leading: list[str] = []
     first = asyncio.create_task(lead(leases, "one", leading))
     await asyncio.sleep(1)
     second = asyncio.create_task(lead(leases, "two", leading))
@@ -94,7 +95,8 @@ async def test_one_leads_and_gives_back_when_it_ends() -> None:
 
 
 async def test_a_dead_leader_is_replaced_after_the_duration_only() -> None:
-    leases, leading, loop = Leases(), [], asyncio.get_running_loop()
+    leases, loop = Leases(), asyncio.get_running_loop()
+    leading: list[str] = []
     dead = election(leases, "dead")
     await dead.acquire()
     begun = loop.time()
@@ -107,7 +109,8 @@ async def test_a_dead_leader_is_replaced_after_the_duration_only() -> None:
 
 
 async def test_the_lead_is_given_up_before_another_can_take_it() -> None:
-    leases, leading, loop = Leases(), [], asyncio.get_running_loop()
+    leases, loop = Leases(), asyncio.get_running_loop()
+    leading: list[str] = []
     task = asyncio.create_task(lead(leases, "one", leading))
     await asyncio.sleep(10)
     leases.away = True
@@ -118,12 +121,13 @@ async def test_the_lead_is_given_up_before_another_can_take_it() -> None:
 
 
 async def test_a_stolen_lease_ends_the_lead() -> None:
-    leases, leading = Leases(), []
+    leases = Leases()
+    leading: list[str] = []
     task = asyncio.create_task(lead(leases, "one", leading))
     await asyncio.sleep(5)
     assert leases.spec is not None
     leases.spec["holderIdentity"] = "thief"
-    leases.version += 1
+    leases.revision += 1
     await asyncio.sleep(3)
     assert leading == []
     assert task.done()

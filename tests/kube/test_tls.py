@@ -70,7 +70,7 @@ async def test_each_tls_connection_buffers_16_kib_only() -> None:
     ):
         streams = [client.stream("GET", "/log") for _ in range(20)]
         tracemalloc.start()
-        waiting = [asyncio.create_task(anext(stream)) for stream in streams]  # type: ignore[arg-type]
+        waiting = [asyncio.create_task(anext(stream)) for stream in streams]
         await server.until(len(streams))
         held = sum(
             statistic.size

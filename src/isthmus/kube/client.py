@@ -10,17 +10,25 @@ from __future__ import annotations
 import builtins
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Generic, Literal, TypeVar
-from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Struct
 
+from isthmus.kube.calls import (
+    Call,
+    Query,
+    encode_manifest,
+    forge_purpose,
+    forge_selectors,
+    forge_target,
+    place_of,
+)
 from isthmus.kube.credentials import Credentials
 from isthmus.kube.decoding import Codec, WatchEvent
 from isthmus.kube.errors import Conflict, Expired, NotFound, TransportError
 from isthmus.kube.objects import Manifest, Object
 from isthmus.kube.resource import Resource
-from isthmus.kube.session import Call, Response, Session, about
+from isthmus.kube.session import Response, Session, about
 from isthmus.kube.upgrade import Upgraded, take_over
 from isthmus.kube.watch import pick_duration, watch_events
 
@@ -29,7 +37,6 @@ __all__ = ["Client", "Page", "PatchType", "Response", "Upgraded", "WatchEvent"]
 T = TypeVar("T", bound=Object)
 
 PatchType = Literal["merge", "json", "strategic"]
-Query = list[tuple[str, str]]
 
 PAGE_SIZE = 500
 _JSON = "application/json"
@@ -87,7 +94,7 @@ class Client:
 
     async def get(self, resource: Resource[T], name: str, namespace: str = "") -> T:
         """Read one object. Raises NotFound."""
-        call = Call("GET", resource.path(namespace, name), _purpose("get", resource, namespace, name))
+        call = Call("GET", resource.path(namespace, name), forge_purpose("get", resource, namespace, name))
         return await self._object(resource, call)
 
     async def find(self, resource: Resource[T], name: str, namespace: str = "") -> T | None:
@@ -132,15 +139,15 @@ class Client:
         size: int = PAGE_SIZE,
     ) -> AsyncGenerator[Page[T], None]:
         """Read all objects page by page, for those who need not hold all. Raises Expired in the middle."""
-        purpose = _purpose("list", resource, namespace)
+        purpose = forge_purpose("list", resource, namespace)
         accept = _PARTIAL_LIST if resource.metadata_only else _JSON
         token = ""
         while True:
-            query = _selectors(label_selector, field_selector)
+            query = forge_selectors(label_selector, field_selector)
             query.append(("limit", str(size)))
             if token:
                 query.append(("continue", token))
-            call = Call("GET", _target(resource.path(namespace), query), purpose, accept=accept)
+            call = Call("GET", forge_target(resource.path(namespace), query), purpose, accept=accept)
             response = await self._session.send(call)
             try:
                 listed = self._codec(resource).list(response.body)
@@ -160,11 +167,11 @@ class Client:
         field_manager: str = "isthmus",
     ) -> T:
         """Create an object. apiVersion and kind are filled in. Raises AlreadyExists."""
-        namespace, name = _place(manifest, namespace)
-        target = _target(resource.path(namespace), [("fieldManager", field_manager)])
-        purpose = _purpose("create", resource, namespace, name)
+        namespace, name = place_of(manifest, namespace)
+        target = forge_target(resource.path(namespace), [("fieldManager", field_manager)])
+        purpose = forge_purpose("create", resource, namespace, name)
         return await self._object(
-            resource, Call("POST", target, purpose, _encode(resource, manifest), idempotent=False)
+            resource, Call("POST", target, purpose, encode_manifest(resource, manifest), idempotent=False)
         )
 
     async def update(
@@ -177,10 +184,10 @@ class Client:
         field_manager: str = "isthmus",
     ) -> T:
         """Replace an object (or its `subresource`, e.g. "status"). Raises Conflict, NotFound."""
-        namespace, name = _place(manifest, namespace)
-        target = _target(resource.path(namespace, name, subresource), [("fieldManager", field_manager)])
-        purpose = _purpose("update", resource, namespace, name, subresource)
-        return await self._object(resource, Call("PUT", target, purpose, _encode(resource, manifest)))
+        namespace, name = place_of(manifest, namespace)
+        target = forge_target(resource.path(namespace, name, subresource), [("fieldManager", field_manager)])
+        purpose = forge_purpose("update", resource, namespace, name, subresource)
+        return await self._object(resource, Call("PUT", target, purpose, encode_manifest(resource, manifest)))
 
     async def apply(
         self,
@@ -193,11 +200,11 @@ class Client:
         force: bool = True,
     ) -> T:
         """Server-side apply; the name is the manifest's metadata.name. Raises Conflict when not forced."""
-        namespace, name = _place(manifest, namespace)
+        namespace, name = place_of(manifest, namespace)
         query = [("fieldManager", field_manager), ("force", "true" if force else "false")]
-        target = _target(resource.path(namespace, name, subresource), query)
-        purpose = _purpose("apply", resource, namespace, name, subresource)
-        body = _encode(resource, manifest)
+        target = forge_target(resource.path(namespace, name, subresource), query)
+        purpose = forge_purpose("apply", resource, namespace, name, subresource)
+        body = encode_manifest(resource, manifest)
         return await self._object(
             resource, Call("PATCH", target, purpose, body, content_type="application/apply-patch+yaml")
         )
@@ -214,8 +221,8 @@ class Client:
         field_manager: str = "isthmus",
     ) -> T:
         """Patch an object; `patch` is JSON-ready (a dict, or a list of operations for "json")."""
-        target = _target(resource.path(namespace, name, subresource), [("fieldManager", field_manager)])
-        purpose = _purpose("patch", resource, namespace, name, subresource)
+        target = forge_target(resource.path(namespace, name, subresource), [("fieldManager", field_manager)])
+        purpose = forge_purpose("patch", resource, namespace, name, subresource)
         body = msgspec.json.encode(patch)
         # Adding to a list twice is not adding once: JSON patches are not repeated blindly.
         call = Call(
@@ -242,7 +249,7 @@ class Client:
             options["gracePeriodSeconds"] = grace_period_seconds
         if propagation:
             options["propagationPolicy"] = propagation
-        purpose = _purpose("delete", resource, namespace, name)
+        purpose = forge_purpose("delete", resource, namespace, name)
         call = Call(
             "DELETE", resource.path(namespace, name), purpose, msgspec.json.encode(options), accept=_PARTIAL
         )
@@ -275,7 +282,7 @@ class Client:
         the annotation k8s.io/initial-events-end. `opened` is called when the server has accepted the watch.
         """
         duration = pick_duration()
-        query = _selectors(label_selector, field_selector)
+        query = forge_selectors(label_selector, field_selector)
         query += [("watch", "1"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", str(duration))]
         if resource_version:
             query.append(("resourceVersion", resource_version))
@@ -284,8 +291,8 @@ class Client:
         accept = _PARTIAL if resource.metadata_only else _JSON
         call = Call(
             "GET",
-            _target(resource.path(namespace), query),
-            _purpose("watch", resource, namespace),
+            forge_target(resource.path(namespace), query),
+            forge_purpose("watch", resource, namespace),
             accept=accept,
         )
         return watch_events(self._session, call, self._codec(resource), duration, opened)
@@ -304,7 +311,7 @@ class Client:
         """Any request; an answer of 300 or above is raised as the matching ApiError. POST is not repeated."""
         call = Call(
             method,
-            _target(path, query or []),
+            forge_target(path, query or []),
             f"{method} {path}",
             body,
             content_type=content_type,
@@ -321,7 +328,7 @@ class Client:
         `timeout` bounds the wait for its head in seconds, None as any request: a kubelet sends none of a log
         that is followed before the first line.
         """
-        call = Call(method, _target(path, query or []), f"{method} {path}", accept="*/*")
+        call = Call(method, forge_target(path, query or []), f"{method} {path}", accept="*/*")
         connection = await self._session.open(call, timeout=timeout)
         try:
             while chunk := await connection.read():
@@ -336,11 +343,13 @@ class Client:
     ) -> Upgraded:
         """Ask for a protocol upgrade (SPDY/3.1 or WebSocket) and hand out the raw connection.
 
-        `headers` carries Upgrade, Connection and the protocol's own. Raises ApiError where refused.
+        `headers` carries Upgrade, Connection and the protocol's own. The caller closes the writer; `close` of
+        the client does not. Raises ApiError where refused.
         """
-        call = Call(method, _target(path, query), f"{method} {path}", accept="*/*", headers=headers)
+        call = Call(method, forge_target(path, query), f"{method} {path}", accept="*/*", headers=headers)
         connection = await self._session.open(call, expect=101)
         reader, writer = take_over(*connection.detach())
+        self._session.hand_over(connection)
         return Upgraded(connection.headers, reader, writer)
 
     async def version(self) -> str:
@@ -350,6 +359,10 @@ class Client:
             return str(msgspec.json.decode(response.body)["gitVersion"])
         except (msgspec.DecodeError, KeyError, TypeError):
             raise TransportError("GET /version: the answer is not that of a Kubernetes API server") from None
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long after a TransportError; less where another request finds the server back meanwhile."""
+        await self._session.pause(seconds)
 
     def _codec(self, resource: Resource[T]) -> Codec[T]:
         codec = self._codecs.get(resource.type)
@@ -365,33 +378,3 @@ class Client:
             return self._codec(resource).object(response.body)
         except TransportError as error:
             raise about(call, error) from None
-
-
-def _purpose(
-    verb: str, resource: Resource[Any], namespace: str = "", name: str = "", subresource: str = ""
-) -> str:
-    what = f"{resource.plural}/{subresource}" if subresource else resource.plural
-    where = f"{namespace}/{name}" if namespace and name else name or namespace
-    return f"{verb} {what} {where}".rstrip()
-
-
-def _target(path: str, query: Query) -> str:
-    return f"{path}?{urlencode(query)}" if query else path
-
-
-def _selectors(label_selector: str, field_selector: str) -> Query:
-    query = []
-    if label_selector:
-        query.append(("labelSelector", label_selector))
-    if field_selector:
-        query.append(("fieldSelector", field_selector))
-    return query
-
-
-def _place(manifest: Manifest, namespace: str) -> tuple[str, str]:
-    metadata = manifest.get("metadata") or {}
-    return namespace or metadata.get("namespace", ""), metadata.get("name", "")
-
-
-def _encode(resource: Resource[Any], manifest: Manifest) -> bytes:
-    return msgspec.json.encode({**manifest, "apiVersion": resource.api_version, "kind": resource.kind})

@@ -19,7 +19,17 @@ from typing import Any, Generic, TypeVar
 from isthmus.kube.cache import Cache
 from isthmus.kube.client import Client
 from isthmus.kube.decoding import WatchEvent, intern_labels
-from isthmus.kube.errors import BadRequest, Expired, Forbidden, Invalid, KubeError, NotFound, Unauthorized
+from isthmus.kube.errors import (
+    BadRequest,
+    Expired,
+    Forbidden,
+    Invalid,
+    KubeError,
+    NotFound,
+    ServerError,
+    TransportError,
+    Unauthorized,
+)
 from isthmus.kube.objects import Key, Object
 from isthmus.kube.resource import Resource
 from isthmus.kube.retry import backoff, bounded_retry_after, jitter
@@ -34,6 +44,8 @@ Handler = Callable[[T | None, T | None], None]
 INITIAL_END = "k8s.io/initial-events-end"
 PAGE_SIZE = 100
 """Objects a page of the fallback list; a page is held in memory whole (python-stack.md 6)."""
+FORGET_AFTER = 8
+"""Refusals in a row after which everything is read anew."""
 STABLE_AFTER = 5.0
 """Seconds a watch must have been open for its end to be no failure."""
 SILENCE = 60.0
@@ -136,9 +148,13 @@ class Informer(Generic[T]):
             elif error is not None:
                 self._complain(error)
             failures = 0 if self._progress else failures
-            if error is not None or not self._progress:
-                await asyncio.sleep(plan_pause(error, failures, jitter()))
-                failures += 1
+            if error is None and self._progress:
+                continue
+            if failures >= FORGET_AFTER and isinstance(error, BadRequest | Invalid | ServerError):
+                self._version = ""  # It may be one the server never had: its data was restored from a backup.
+            pause = plan_pause(error, failures, jitter())
+            failures += 1
+            await (self._client.pause(pause) if isinstance(error, TransportError) else asyncio.sleep(pause))
 
     async def _follow(self) -> None:
         """One connection's worth: the full state where it is not known, then changes until the watch ends."""

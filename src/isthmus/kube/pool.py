@@ -78,6 +78,10 @@ class Pool:
         """Close a connection got with `open`."""
         self._discard(connection)
 
+    def hand_over(self, connection: Connection) -> None:
+        """A connection got with `open` belongs to another now, who closes it."""
+        self._open.discard(connection)
+
     def forget_kept(self) -> None:
         """Close the kept connections: they were made with credentials that are out of date."""
         while self._kept:

@@ -14,7 +14,8 @@ import ssl
 
 from isthmus.kube.dial import watch_liveness
 from isthmus.kube.errors import ConfigurationError
-from isthmus.kube.server_connection import Answer, Request, RouteHandler, ServerConnection
+from isthmus.kube.server_connection import ServerConnection
+from isthmus.kube.serving import Answer, Request, RouteHandler
 
 __all__ = ["Answer", "Request", "RouteHandler", "Server"]
 

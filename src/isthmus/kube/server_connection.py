@@ -12,15 +12,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from http import HTTPStatus
-from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httptools
-from msgspec import Struct, field
 
 from isthmus.kube.errors import TransportError
+from isthmus.kube.serving import Answer, Request, RouteHandler
 from isthmus.kube.upgrade import take_over
 
 logger = logging.getLogger(__name__)
@@ -31,38 +30,6 @@ MAX_AHEAD = 64 * 1024
 RECEIVE_TIME = 30.0
 IDLE_TIME = 120.0
 """Seconds a request may take to arrive, and a connection may stay without one (API servers keep theirs 90 s)."""
-
-
-class Request(Struct):
-    """One request as it was received; `path` is percent-decoded, `query` keeps order and repeats."""
-
-    method: str
-    path: str
-    query: list[tuple[str, str]]
-    headers: dict[str, str]
-    """Names in lower case; of a repeated header the values joined with ", "."""
-    raw_headers: list[tuple[str, str]]
-    body: bytes
-    peer_certificate: bytes = b""
-    """The client's certificate in DER where one was presented and verified, else b""."""
-    peer_subject: tuple[tuple[str, str], ...] = ()
-    """The subject of that certificate, in order, by OpenSSL's names: ("organizationName", ...), ("commonName", ...)."""
-    accept_upgrade: Any = None
-    """`await request.accept_upgrade(headers) -> (reader, writer)`: answers 101 with those headers and hands
-    out the raw connection, bytes already received included. None where no upgrade was asked for."""
-
-
-class Answer(Struct):
-    """What a handler returns: a whole body, or an async iterator streamed as chunks."""
-
-    status: int = 200
-    body: bytes | AsyncIterator[bytes] = b""
-    headers: dict[str, str] = field(default_factory=dict)
-    content_type: str = "application/json"
-
-
-RouteHandler = Callable[[Request], Awaitable[Answer | None]]
-"""Returns an Answer, or None after the connection was taken over by an upgrade."""
 
 
 class _Incoming:

@@ -8,12 +8,14 @@ or fails half-way closes its connection; the pool never sees it again. Owns no t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import msgspec
 from msgspec import Struct
 
 from isthmus.kube import errors
 from isthmus.kube.authentication import Authenticator
+from isthmus.kube.calls import Call
 from isthmus.kube.credentials import Credentials
 from isthmus.kube.decoding import Status
 from isthmus.kube.dial import dial, parse_endpoint
@@ -47,19 +49,6 @@ class Response(Struct, frozen=True):
     body: bytes
 
 
-class Call(Struct, frozen=True):
-    """A request; `purpose` says in an error what was asked for, `idempotent` whether it may be repeated."""
-
-    method: str
-    target: str
-    purpose: str
-    body: bytes = b""
-    content_type: str = "application/json"
-    accept: str = "application/json"
-    idempotent: bool = True
-    headers: list[tuple[str, str]] = []
-
-
 class Session:
     """One identity towards one API server; see the module's text."""
 
@@ -72,6 +61,9 @@ class Session:
         self._timeout = timeout
         self._attempts = max(1, attempts)
         self._fixed = [("Host", self._endpoint.authority), ("User-Agent", user_agent)]
+        self._reachable = asyncio.Event()
+        """Whether the last attempt to connect succeeded; at first unknown, which is as good."""
+        self._reachable.set()
         self.traffic = Traffic()
         self._pool = Pool(self._dial)
 
@@ -140,6 +132,19 @@ class Session:
         """Close a connection got with `open`."""
         self._pool.discard(connection)
 
+    def hand_over(self, connection: Connection) -> None:
+        """A connection got with `open` belongs to another now, who closes it."""
+        self._pool.hand_over(connection)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long after a failure; less where another request finds the server back meanwhile."""
+        if self._reachable.is_set():
+            await asyncio.sleep(seconds)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._reachable.wait()
+
     async def _attempt(self, call: Call, limit: float) -> Response:
         request = await self._render(call)
         connection = await self._pool.borrow(min(CONNECT_TIMEOUT, limit))
@@ -179,7 +184,13 @@ class Session:
         return render_request(call.method, self._endpoint.prefix + call.target, headers, call.body)
 
     async def _dial(self, timeout: float) -> Connection:
-        return await dial(self._endpoint, self._authenticator.context, self.traffic, timeout)
+        try:
+            connection = await dial(self._endpoint, self._authenticator.context, self.traffic, timeout)
+        except TransportError:
+            self._reachable.clear()
+            raise
+        self._reachable.set()
+        return connection
 
 
 def about(call: Call, error: errors.KubeError) -> errors.KubeError:

@@ -13,12 +13,13 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
 
+from isthmus.kube.calls import Call
 from isthmus.kube.decoding import Codec, Status, WatchEvent
 from isthmus.kube.errors import TransportError
 from isthmus.kube.http import Connection
 from isthmus.kube.objects import Object
 from isthmus.kube.retry import jitter
-from isthmus.kube.session import Call, Session, error_of
+from isthmus.kube.session import Session, error_of
 
 logger = logging.getLogger(__name__)
 
