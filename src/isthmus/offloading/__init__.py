@@ -10,7 +10,7 @@ __all__ = ["setup"]
 
 def setup(manager: Manager, options: Options) -> None:
     """Add the module's controllers and servers to the process."""
-    from isthmus.offloading import admission, namespaces, quota, shadowpod, slices
+    from isthmus.offloading import admission, kubelet, namespaces, quota, shadowpod, slices, virtualnode
 
     ledger = quota.setup(manager, options)
     namespaces.setup(manager, options)
@@ -18,12 +18,4 @@ def setup(manager: Manager, options: Options) -> None:
     admission.setup(manager, options, ledger)
     if "authentication" in options.modules:
         manager.add(slices.VirtualNodeCreator(manager).controller())
-    _setup_virtual_nodes(manager, options)
-
-
-def _setup_virtual_nodes(manager: Manager, options: Options) -> None:
-    try:
-        from isthmus.offloading.virtualnode import setup as setup_virtual_nodes
-    except ImportError:
-        return
-    setup_virtual_nodes(manager, options)
+    kubelet.setup(manager, options, virtualnode.setup(manager, options))

@@ -13,7 +13,7 @@ from isthmus.api.authentication import ResourceSlice
 from isthmus.api.offloading import Quota
 from isthmus.api.quantity import NANO
 from isthmus.offloading.quota.creator import forge_quota, is_cordoned, is_current, is_granted
-from isthmus.offloading.quota.enforcement import exceeded, missing_limit, mode_problem, negative_request
+from isthmus.offloading.quota.enforcement import exceeded, missing_limit, mode_problem
 from isthmus.offloading.quota.requests import PodResources, read_pod
 
 
@@ -60,7 +60,6 @@ def test_messages() -> None:
     assert missing_limit({"cpu": NANO}, asked) == "nvidia.com/gpu quota limit not found for this peering"
     assert missing_limit({"cpu": NANO, "nvidia.com/gpu": 0}, asked) == ""
     assert exceeded("cpu", NANO // 2, NANO) == "peering cpu quota usage exceeded - free 500m / requested 1"
-    assert negative_request({"cpu": -NANO}) == "cpu request -1 is negative"
 
 
 def granted(**annotations: str) -> ResourceSlice:

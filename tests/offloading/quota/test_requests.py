@@ -44,3 +44,17 @@ def test_each_is_one_pod_whatever_it_asks_for() -> None:
 def test_a_pod_without_containers_is_told_from_one_with_none() -> None:
     assert read_pod(Raw(b"{}")).containers is None
     assert read_pod(Raw(b'{"containers": []}')).containers == []
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"containers": [cpu("1"), cpu("-1")]},
+        {"initContainers": [cpu("-1")]},
+        {"resources": {"requests": {"cpu": "-1"}}},
+        {"overhead": {"cpu": "-1"}},
+    ],
+)
+def test_nothing_below_zero_can_make_a_pod_look_smaller(spec: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="cpu request -1 is negative"):
+        requests(**spec)

@@ -23,7 +23,6 @@ from isthmus.offloading.quota.enforcement import (
     exceeded,
     missing_limit,
     mode_problem,
-    negative_request,
     quota_limits,
 )
 from isthmus.offloading.quota.ledger import Ledger
@@ -98,7 +97,9 @@ class ShadowPodAdmission:
         return Verdict(patch=set_label(shadow.metadata.labels, labels.CREATOR_USER, creator))
 
     async def validate(self, request: AdmissionRequest) -> Verdict:
-        """The verdict on a ShadowPod created or updated."""
+        """The verdict on a ShadowPod created or updated; deleting is always allowed."""
+        if request.operation == "DELETE":
+            return ALLOWED
         shadow = msgspec.json.decode(request.object, type=ShadowPod)
         if request.operation == "UPDATE":
             return await self._validate_update(request, shadow)
@@ -146,7 +147,7 @@ class ShadowPodAdmission:
             problem = mode_problem(quota.spec.limits_enforcement, pod)
         except ValueError as error:
             return deny(str(error))
-        problem = problem or negative_request(asked) or missing_limit(limits, asked)
+        problem = problem or missing_limit(limits, asked)
         if problem:
             return deny(problem)
         creator, key = shadow.metadata.labels[labels.CREATOR_USER], shadow.key

@@ -50,14 +50,6 @@ def missing_limit(limits: Amounts, asked: Amounts) -> str:
     return ""
 
 
-def negative_request(asked: Amounts) -> str:
-    """The denial for a request below zero, with which a quota could be talked up, "" for none."""
-    for name, amount in sorted(asked.items()):
-        if amount < 0:
-            return f"{name} request {format_quantity(amount)} is negative"
-    return ""
-
-
 def exceeded(name: str, free: int, asked: int) -> str:
     """The denial where not enough is free."""
     return (

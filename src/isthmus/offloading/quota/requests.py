@@ -46,14 +46,25 @@ def read_pod(spec: Raw) -> PodResources:
 
 
 def container_requests(container: Container) -> Amounts:
-    """A container's requests; where one is missing the limit stands for it, as Kubernetes defaults it."""
-    return parse_resources({**container.resources.limits, **container.resources.requests})
+    """A container's requests; where one is missing the limit stands for it, as Kubernetes defaults it.
+
+    Raises ValueError naming a malformed quantity, or one below zero, with which a quota could be talked up.
+    """
+    return _amounts({**container.resources.limits, **container.resources.requests})
+
+
+def _amounts(resources: dict[str, Any]) -> Amounts:
+    amounts = parse_resources(resources)
+    for name, amount in amounts.items():
+        if amount < 0:
+            raise ValueError(f"{name} request {resources[name]} is negative")
+    return amounts
 
 
 def pod_requests(pod: PodResources) -> Amounts:
     """What the pod takes while it runs: containers and sidecars together, or the largest step of its start.
 
-    One pod is counted as well. Raises ValueError naming a malformed quantity.
+    One pod is counted as well. Raises ValueError as `container_requests` does.
     """
     running: Amounts = {}
     starting: Amounts = {}
@@ -68,9 +79,9 @@ def pod_requests(pod: PodResources) -> Amounts:
         running = add(running, container_requests(container))
     whole = {
         **largest(running, starting),
-        **parse_resources({**pod.resources.limits, **pod.resources.requests}),
+        **_amounts({**pod.resources.limits, **pod.resources.requests}),
     }
-    return {**add(whole, parse_resources(pod.overhead)), PODS: NANO}
+    return {**add(whole, _amounts(pod.overhead)), PODS: NANO}
 
 
 def add(a: Amounts, b: Amounts) -> Amounts:
