@@ -103,7 +103,7 @@ def _require_url(text: str, field: str, schemes: tuple[str, ...]) -> None:
         usable = url.scheme in schemes and bool(url.hostname) and (url.port is None or url.port > 0)
     except ValueError:
         usable = False
-    if not usable or len(text) > MAXIMUM_URL or not text.isprintable():
+    if not usable or len(text) > MAXIMUM_URL or not (text.isascii() and text.isprintable()) or " " in text:
         kinds = " or ".join(f"{scheme}://" for scheme in schemes)
         raise RefusedError(
             "InvalidIdentity", f"spec.authParams.{field} {text[:128]!r} is no URL with {kinds}"

@@ -68,12 +68,17 @@ def plan_status(local: RawObject, remote: RawObject) -> list[Manifest] | None:
 
 def same(one: Raw, other: Raw) -> bool:
     """Whether two values are equal as JSON; none and {} are."""
-    return bytes(one) == bytes(other) or _decode(one) == _decode(other)
+    return bytes(one) == bytes(other) or _canonical(one) == _canonical(other)
 
 
 def is_empty(value: Raw) -> bool:
     """Whether the value is missing or has no field."""
     return not _decode(value)
+
+
+def _canonical(value: Raw) -> bytes:
+    # Not compared as Python values: there, 1 equals true.
+    return msgspec.json.encode(_decode(value), order="sorted")
 
 
 def _decode(value: Raw) -> Any:

@@ -1,0 +1,95 @@
+"""How long a deletion waits for a provider that cannot be told."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from isthmus.kube.errors import Forbidden, KubeError, ServerError, TransportError, Unauthorized
+from isthmus.peering.peers import REFUSAL_BOUND, SILENCE_BOUND, Peer, Peers
+
+
+class Clock:
+    """The event loop's clock, set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("isthmus.peering.peers._now", lambda: clock.now)
+    return clock
+
+
+def ask(peer: Peer, error: KubeError | None, **options: bool) -> None:
+    if error is None:
+        with peer.observe(**options):
+            pass
+        return
+    with pytest.raises(type(error)), peer.observe(**options):
+        raise error
+
+
+@pytest.mark.parametrize("error", [Forbidden("no"), Unauthorized("no")])
+def test_a_provider_that_keeps_refusing_is_lost_soon(clock: Clock, error: KubeError) -> None:
+    peer = Peer("milan")
+    ask(peer, error)
+    assert not peer.lost
+    clock.now += REFUSAL_BOUND
+    ask(peer, error)
+    assert peer.lost
+    ask(peer, None)
+    assert not peer.lost
+
+
+def test_a_silent_provider_is_waited_for_much_longer(clock: Clock) -> None:
+    peer = Peer("milan")
+    ask(peer, TransportError("gone"))
+    clock.now += SILENCE_BOUND - 1
+    ask(peer, TransportError("gone"))
+    assert not peer.lost
+    clock.now += 1
+    assert peer.lost
+    ask(peer, None)
+    assert not peer.lost
+
+
+def test_what_anybody_may_ask_says_nothing_of_our_permissions(clock: Clock) -> None:
+    peer = Peer("milan")
+    ask(peer, Forbidden("no"))
+    clock.now += REFUSAL_BOUND
+    ask(peer, None, refusals=False)
+    assert peer.lost
+
+
+def test_a_server_in_trouble_is_neither_silent_nor_refusing(clock: Clock) -> None:
+    peer = Peer("milan")
+    ask(peer, ServerError("500"))
+    clock.now += 2 * SILENCE_BOUND
+    assert not peer.lost
+
+
+def test_patience_grows_with_the_refusal(clock: Clock) -> None:
+    peer = Peer("milan")
+    ask(peer, Forbidden("no"))
+    first = peer.patience
+    clock.now += 4
+    assert first < 1 < peer.patience < 5
+    clock.now += 10_000
+    assert peer.patience == 10
+
+
+async def test_changes_are_told_once() -> None:
+    peers = Peers()
+    told: list[str] = []
+    peers.changed = told.append
+    peers.report("milan", "Established", "")
+    peers.report("milan", "Established", "")
+    peers.report("milan", "Error", "away")
+    peers.forget("milan")
+    peers.forget("milan")
+    await asyncio.sleep(0)
+    assert told == ["milan", "milan", "milan"]
