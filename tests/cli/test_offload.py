@@ -19,6 +19,10 @@ def test_defaults_are_liqos() -> None:
     }
 
 
+def test_a_mapping_that_is_not_given_is_left_as_it_is() -> None:
+    assert "namespaceMappingStrategy" not in read_spec(None, "", "Remote", ())
+
+
 def test_everything_at_once() -> None:
     spec = read_spec("SelectedName", "shop-there", "Remote", ("region=eu", "!slow"))
     assert spec["remoteNamespaceName"] == "shop-there"
@@ -34,6 +38,7 @@ def test_everything_at_once() -> None:
     ("arguments", "said"),
     [
         (("SelectedName", "", "Local", ()), "add --remote-namespace-name"),
+        ((None, "there", "Local", ()), "--namespace-mapping-strategy DefaultName"),
         (("DefaultName", "there", "Local", ()), '--remote-namespace-name "there" is not used'),
         (("SelectedName", "Not_A_Label", "Local", ()), '"Not_A_Label" cannot be the name of a namespace'),
         (("DefaultName", "", "Local", ("a=b=c",)), '--selector "a=b=c"'),

@@ -20,6 +20,9 @@ from isthmus.kube.errors import AlreadyExists, KubeError
 from isthmus.kube.objects import Object
 from isthmus.peering import handshake, secret_data
 
+REFUSAL_PATIENCE = 15.0
+"""Seconds a provider may go on refusing, with a reason: some reasons pass by themselves."""
+
 
 class WarningEvent(Object, frozen=True, kw_only=True):
     """What of an Event is read."""
@@ -115,6 +118,9 @@ async def _obtain_tenant(
 ) -> Tenant:
     client, consumer, namespace = pair.remote.client, pair.local.id, pair.remote_namespace
     with step(progress, f"Tenant {consumer} and its certificate", pair.remote) as current:
+        before = await client.find(TENANTS, consumer, namespace)
+        if before is not None and _is_settled(before, keys, signature, proxy_url):
+            return before
         csr = await make_request(keys.private, consumer, [names.GROUP_CONTROL_PLANE])
         manifest = handshake.forge_tenant(
             consumer,
@@ -124,7 +130,6 @@ async def _obtain_tenant(
             namespace=namespace,
             proxy_url=proxy_url,
         )
-        before = await client.find(TENANTS, consumer, namespace)
         if before is None:
             await _remove_stale_certificates(pair)
         elif before.spec.tenant_condition != "Active":
@@ -135,12 +140,20 @@ async def _obtain_tenant(
             )
         await write(client, TENANTS, manifest, deadline)
 
+        patience = deadline.within(REFUSAL_PATIENCE)
+
         async def read() -> Tenant | None:
             tenant = await client.find(TENANTS, consumer, namespace)
-            if tenant is None or tenant.status.auth_params is None or not tenant.status.tenant_namespace:
-                current.update(await _last_warning(pair.remote, namespace, consumer))
-                return None
-            return tenant
+            if tenant is not None and tenant.status.auth_params and tenant.status.tenant_namespace:
+                return tenant
+            refusal = await _last_warning(pair.remote, namespace, consumer)
+            current.update(refusal)
+            if refusal and patience.left() == 0:
+                raise CommandError(
+                    f"{pair.remote.title} refuses tenant {consumer}: {refusal}",
+                    "mend this and run peer again, or isthmus unpeer to undo what was made",
+                )
+            return None
 
         return await wait_for(
             read,
@@ -149,6 +162,25 @@ async def _obtain_tenant(
             f"{pair.remote.title} did not give tenant {consumer} a certificate",
             _look_at(pair.remote),
         )
+
+
+def _is_settled(tenant: Tenant, keys: KeyPair, signature: bytes, proxy_url: str) -> bool:
+    """Whether the handshake with just these proofs is over, so that no new request need be made."""
+    spec, status = tenant.spec, tenant.status
+    proofs = (
+        secret_data.encode(keys.public),
+        secret_data.encode(signature),
+        proxy_url,
+        "KeysExchange",
+        "Active",
+    )
+    given = (spec.public_key, spec.signature, spec.proxy_url, spec.authz_policy, spec.tenant_condition)
+    return (
+        not tenant.deleting
+        and given == proofs
+        and status.auth_params is not None
+        and bool(status.tenant_namespace)
+    )
 
 
 async def _remove_stale_certificates(pair: Pair) -> None:

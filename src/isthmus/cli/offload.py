@@ -36,6 +36,7 @@ from isthmus.kube.objects import Manifest
 
 MAPPING = click.Choice(["DefaultName", "EnforceSameName", "SelectedName"])
 PODS = click.Choice(["LocalAndRemote", "Local", "Remote"])
+UNCHANGEABLE = frozenset({"namespaceMappingStrategy", "remoteNamespaceName"})
 NO_CLUSTER_PATIENCE = 3.0
 """Seconds after which a namespace that no provider is selected for is left so: a virtual node may just come."""
 
@@ -70,9 +71,9 @@ def offload() -> None:
 @click.option(
     "--namespace-mapping-strategy",
     type=MAPPING,
-    default="DefaultName",
-    show_default=True,
-    help="How the namespace is called there: NAME-CLUSTER, the same, or --remote-namespace-name.",
+    default=None,
+    help="How the namespace is called there: NAME-CLUSTER, the same, or --remote-namespace-name. "
+    "[default: DefaultName]",
 )
 @click.option(
     "--remote-namespace-name", metavar="NAME", default="", help="Its name there, with SelectedName."
@@ -119,8 +120,11 @@ def namespace(credentials: Credentials, namespace: str, **flags: Any) -> None:
     run(_offload(credentials, namespace, wish))
 
 
-def read_spec(mapping: str, remote_name: str, pods: str, selectors: tuple[str, ...]) -> dict[str, Any]:
-    """The spec of a NamespaceOffloading, as the flags have it. Raises CommandError where they contradict."""
+def read_spec(mapping: str | None, remote_name: str, pods: str, selectors: tuple[str, ...]) -> dict[str, Any]:
+    """The spec of a NamespaceOffloading, as the flags have it; without a mapping (`None`) the present one stays.
+
+    Raises CommandError where the flags contradict each other.
+    """
     if mapping == "SelectedName" and not remote_name:
         raise CommandError(
             "--namespace-mapping-strategy SelectedName needs a name",
@@ -129,7 +133,8 @@ def read_spec(mapping: str, remote_name: str, pods: str, selectors: tuple[str, .
         )
     if remote_name and mapping != "SelectedName":
         raise CommandError(
-            f'--remote-namespace-name "{remote_name}" is not used with --namespace-mapping-strategy {mapping}',
+            f'--remote-namespace-name "{remote_name}" is not used with --namespace-mapping-strategy '
+            f"{mapping or 'DefaultName'}",
             "add --namespace-mapping-strategy SelectedName",
             code=2,
         )
@@ -138,7 +143,9 @@ def read_spec(mapping: str, remote_name: str, pods: str, selectors: tuple[str, .
             f'--remote-namespace-name "{remote_name}" cannot be the name of a namespace: it is no DNS label',
             code=2,
         )
-    spec: dict[str, Any] = {"namespaceMappingStrategy": mapping, "podOffloadingStrategy": pods}
+    spec: dict[str, Any] = {"podOffloadingStrategy": pods}
+    if mapping:
+        spec["namespaceMappingStrategy"] = mapping
     if remote_name:
         spec["remoteNamespaceName"] = remote_name
     try:
@@ -180,7 +187,7 @@ async def _offload(credentials: Credentials, liqo_namespace: str, wish: Wish) ->
             return
         for name, manifest in zip(picked, manifests, strict=True):
             with step(progress, f"Namespace {name}", cluster) as current:
-                await write(cluster.client, NAMESPACE_OFFLOADINGS, manifest, deadline)
+                await write(cluster.client, NAMESPACE_OFFLOADINGS, manifest, deadline, kept=UNCHANGEABLE)
                 found = await _await_outcome(cluster, name, deadline, current)
                 current.title = _describe(name, found)
             _judge(cluster, name, found, progress)
@@ -201,11 +208,11 @@ async def _check_changeable(cluster: Cluster, namespace: str, spec: dict[str, An
         (
             "--namespace-mapping-strategy",
             found.spec.namespace_mapping_strategy,
-            spec["namespaceMappingStrategy"],
+            spec.get("namespaceMappingStrategy"),
         ),
-        ("--remote-namespace-name", found.spec.remote_namespace_name, spec.get("remoteNamespaceName", "")),
+        ("--remote-namespace-name", found.spec.remote_namespace_name, spec.get("remoteNamespaceName")),
     ):
-        if before != wanted:
+        if wanted is not None and before != wanted:
             raise CommandError(
                 f'{flag} "{wanted}": namespace "{namespace}" is offloaded with "{before}" already, and this '
                 "cannot be changed",

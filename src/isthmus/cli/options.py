@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from isthmus.cli.errors import CommandError
+from isthmus.cli.errors import MISUSED, CommandError
 from isthmus.cli.parameters import Duration
 from isthmus.kube.credentials import Credentials, load_kubeconfig
 from isthmus.kube.errors import ConfigurationError
@@ -146,7 +146,7 @@ def confirm(question: str, *, skip: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise CommandError(
-            f"{question.rstrip('?')}: there is no terminal to ask on", "confirm with --skip-confirm", code=2
+            f'there is no terminal to ask on: "{question}"', "answer yes with --skip-confirm", code=MISUSED
         )
     if not click.confirm(question, err=True):
         raise click.Abort

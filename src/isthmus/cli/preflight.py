@@ -179,7 +179,7 @@ async def check_conflicts(pair: Pair, keys: KeyPair) -> None:
         tenant = await pair.remote.client.find(TENANTS, pair.local.id, pair.remote_namespace)
     if tenant is not None and tenant.spec.public_key and not tenant.deleting:
         theirs = secret_data.decode(tenant.spec.public_key)
-        if not await same_key(theirs, keys.public.encode()):
+        if theirs != keys.public.encode() and not await same_key(theirs, keys.public.encode()):
             raise CommandError(
                 f"{pair.remote.title} has a tenant {pair.local.id} with another key: either another cluster is "
                 f'also called "{pair.local.id}", or this one was installed anew',
