@@ -74,7 +74,7 @@ def _ensure_base(report: Report) -> None:
         folder = Path(temporary)
         excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEFT_OUT]
         command = ["mmdebstrap", "--quiet", "--variant=minbase", *excluded, "bookworm"]
-        _run([*command, str(folder / "root.tar")], None)
+        _run("mmdebstrap", [*command, str(folder / "root.tar")])
         (folder / "Containerfile").write_text('FROM scratch\nADD root.tar /\nCMD ["bash"]\n')
         _buildah(["build", f"--tag={BASE_IMAGE}", temporary])
 
@@ -87,7 +87,7 @@ def _buildah(arguments: Sequence[str]) -> str:
     # The plainest isolation: it works as root on any machine, inside a container too.
     environment = os.environ | {"BUILDAH_ISOLATION": "chroot"}
     options = [f"--root={storage}", f"--runroot={running}", f"--storage-driver={_driver(storage)}"]
-    return _run([*in_own_mounts(running), "buildah", *options, *arguments], environment)
+    return _run("buildah", [*in_own_mounts(running), "buildah", *options, *arguments], environment)
 
 
 def in_own_mounts(running: Path) -> list[str]:
@@ -110,9 +110,9 @@ def _driver(storage: Path) -> str:
     return "vfs" if done.returncode else "overlay"
 
 
-def _run(command: Sequence[str], environment: dict[str, str] | None) -> str:
+def _run(name: str, command: Sequence[str], environment: dict[str, str] | None = None) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         reason = (done.stdout + done.stderr).strip()[-3000:]
-        raise LabError(f"{command[0]} failed:\n{reason}")
+        raise LabError(f"{name} failed:\n{reason}")
     return done.stdout

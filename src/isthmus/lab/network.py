@@ -116,7 +116,7 @@ def check_free(site: Site, clusters: tuple[Cluster, ...]) -> None:
             f"the network link {site.bridge} exists already and is not this lab's: remove it first"
         )
     for route in json.loads(_run(["ip", "-j", "-4", "route", "show", "table", "all"])):
-        taken = _parse_route(route.get("dst", "default"))
+        taken = parse_route(route.get("dst", "default"))
         if taken is not None and taken.overlaps(site.network):
             raise LabError(
                 f"the addresses {site.network} overlap {taken}, which {route.get('dev', 'this machine')} uses:"
@@ -124,7 +124,7 @@ def check_free(site: Site, clusters: tuple[Cluster, ...]) -> None:
             )
 
 
-def _parse_route(destination: str) -> IPv4Network | None:
+def parse_route(destination: str) -> IPv4Network | None:
     """The range a route stands for; None for the default route and for what is no address at all."""
     try:
         return IPv4Network(destination)

@@ -1,0 +1,100 @@
+"""Versions, toolchains, cache keys, packages and images: what is decided before anything is run."""
+
+import hashlib
+import io
+import json
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from isthmus.lab import archive, binaries, building, packages, testimages, toolchain
+from isthmus.lab.errors import LabError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("go version go1.26.8 linux/amd64\n", (1, 26, 8)),
+        ("go version go1.27 linux/amd64\n", (1, 27)),
+        ("module x\n\ngo 1.26.0\n\nrequire y v1.2.3\n", (1, 26, 0)),
+        ("bash: go: command not found\n", ()),
+        ("", ()),
+    ],
+)
+def test_versions_of_go_are_understood(text: str, expected: tuple[int, ...]) -> None:
+    assert toolchain.parse_version(text) == expected
+
+
+@pytest.mark.parametrize("minor", ["1.35", "1.36", "1.37"])
+def test_every_served_version_is_pinned_throughout(minor: str) -> None:
+    full = binaries.resolve_version(minor)
+    assert full.startswith(minor + ".")
+    assert binaries.resolve_version(f"v{full}") == full
+    modules = (binaries.SOURCES / "kubernetes" / minor / "go.mod").read_text()
+    staging = re.findall(r"=> k8s\.io/\S+ v0\.(\S+)", modules)
+    assert len(staging) > 25
+    assert {f"1.{version}" for version in staging} == {full}
+    sums = (binaries.SOURCES / "kubernetes" / minor / "go.sum").read_text()
+    assert f"k8s.io/kubernetes v{full} h1:" in sums
+
+
+@pytest.mark.parametrize("asked", ["1.34", "1.36.0", "latest", "", "../1.36"])
+def test_other_versions_are_refused_with_what_there_is(asked: str) -> None:
+    with pytest.raises(LabError, match=r"1\.35, 1\.36, 1\.37"):
+        binaries.resolve_version(asked)
+
+
+def test_a_build_is_named_after_its_sources(tmp_path: Path) -> None:
+    source = tmp_path / "main.go"
+    source.write_text("one")
+    build = binaries.Build("thing", "1", (source,))
+    before = build.key
+    assert before == build.key
+    source.write_text("two")
+    assert build.key != before
+    assert binaries.Build("thing", "1", (source,), "-X a=b").key != build.key
+
+
+def test_the_server_is_told_its_version() -> None:
+    linker = binaries.kubernetes_build("1.36.3").linker
+    assert "version.gitVersion=v1.36.3" in linker
+    assert "version.gitMinor=36" in linker
+
+
+def test_only_what_is_missing_is_installed() -> None:
+    listed = "runc installed\ncontainerd config-files\nlibc6 installed\n"
+    assert packages.missing(["runc", "containerd", "nftables"], listed) == ["containerd", "nftables"]
+
+
+def test_the_builder_gets_the_machines_index_and_authority() -> None:
+    assert building.options({"PATH": "/bin"}) == []
+    options = building.options({"PIP_INDEX_URL": "http://index/", "PIP_CERT": "/etc/bundle.crt"})
+    assert "--build-arg=PIP_INDEX_URL=http://index/" in options
+    assert f"--build-arg=PIP_CERT={building.BUNDLE}" in options
+    assert f"--volume=/etc/bundle.crt:{building.BUNDLE}:ro" in options
+
+
+def test_an_archive_is_what_container_runtimes_import(tmp_path: Path) -> None:
+    images = testimages.render(b"pause", b"busybox", ["busybox", "sh", "httpd"])
+    target = tmp_path / "images.tar"
+    archive.write(images, target)
+    with tarfile.open(target) as tar:
+        contents = {member.name: tar.extractfile(member) for member in tar}
+        texts = {name: file.read() for name, file in contents.items() if file is not None}
+    manifest = json.loads(texts["manifest.json"])
+    assert [entry["RepoTags"] for entry in manifest] == [[image.name] for image in images]
+    for entry in manifest:
+        settings = json.loads(texts[entry["Config"]])
+        layers = [hashlib.sha256(texts[layer]).hexdigest() for layer in entry["Layers"]]
+        assert settings["rootfs"]["diff_ids"] == [f"sha256:{layer}" for layer in layers]
+
+
+def test_an_images_layer_is_always_the_same_bytes() -> None:
+    image = archive.Image("a:b", files={"bin/x": b"x"}, links={"bin/y": "x"}, folders=["tmp"])
+    assert archive.layer(image) == archive.layer(image)
+    with tarfile.open(fileobj=io.BytesIO(archive.layer(image))) as tar:
+        assert tar.getmember("bin/x").mode == 0o755
+        assert tar.getmember("bin/y").linkname == "x"
+        assert tar.getmember("tmp").mode == 0o1777

@@ -1,0 +1,151 @@
+"""What is remembered, recognised and told: state, locks, processes, control groups, status."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from isthmus.lab import cgroups, lifecycle, locks, node, processes, state, status
+from isthmus.lab.errors import LabError
+from isthmus.lab.plan import Site
+from isthmus.lab.processes import Process
+from isthmus.lab.state import Phase, State
+
+
+class TemporarySite(Site):
+    """A site whose folder and lock are in a test's folder."""
+
+    folder: Path
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "lock"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    found = TemporarySite("unit", IPv4Network("172.30.0.0/16"))
+    object.__setattr__(found, "folder", tmp_path)
+    return found
+
+
+def record(phase: Phase) -> State:
+    return State(phase, "1.36.3", "/programs", 2, 1, "10.244.0.0/16", "10.96.0.0/16", ["/a"], {"b": "c"})
+
+
+def test_state_comes_back_as_it_was(site: Site) -> None:
+    assert state.load(site) is None
+    state.save(site, record(Phase.UP))
+    assert state.load(site) == record(Phase.UP)
+    assert [cluster.name for cluster in state.require(site).plan(site)] == ["rome", "milan"]
+
+
+def test_there_is_one_clear_error_for_each_way_of_having_no_lab(site: Site) -> None:
+    with pytest.raises(LabError, match="no lab is up"):
+        state.require(site)
+    state.save(site, record(Phase.STARTING))
+    with pytest.raises(LabError, match="ended half-way"):
+        state.require(site)
+    state.save(site, record(Phase.UP))
+    with pytest.raises(LabError, match="no cluster 'paris': there are rome, milan"):
+        state.find_cluster(site, "paris")
+    (site.state / "state.json").write_text("{")
+    with pytest.raises(LabError, match="cannot be understood"):
+        state.load(site)
+
+
+def test_two_commands_do_not_change_the_lab_at_once(site: Site) -> None:
+    with state.locked(site), pytest.raises(LabError, match="another `isthmus lab`"), state.locked(site):
+        pass
+    with state.locked(site):
+        pass
+
+
+def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    code = (
+        "import pathlib, sys, time; from isthmus.lab import locks\n"
+        f"with locks.held(pathlib.Path({str(file)!r}), lambda: None): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        holder.kill()
+    with locks.held(file, lambda: pytest.fail("still held")):
+        pass
+
+
+def test_a_process_is_known_by_more_than_its_number() -> None:
+    own = processes.read_start_time(os.getpid())
+    assert own > 0
+    assert Process("rome", "etcd", (), "", os.getpid(), own).alive
+    assert not Process("rome", "etcd", (), "", os.getpid(), own + 1).alive
+    assert not Process("rome", "etcd", (), "").alive
+
+
+def test_a_dead_child_that_nobody_waited_for_is_not_alive() -> None:
+    child = subprocess.Popen(["true"])
+    deadline = time.monotonic() + 10
+    while processes.read_start_time(child.pid) != -1:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    child.wait()
+
+
+def test_stopping_waits_until_the_process_is_gone() -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    process = Process("rome", "sleep", (), "", child.pid, processes.read_start_time(child.pid))
+    processes.stop(process, signal.SIGKILL, 10.0)
+    assert not process.alive
+    child.returncode = -9
+    processes.stop(process, signal.SIGKILL, 10.0)
+
+
+def test_waiting_ends_with_the_log_of_a_program_that_died(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("first\nbind: address already in use\n")
+    dead = Process("rome", "etcd", (), str(log))
+    with pytest.raises(LabError, match=r"etcd of rome ended by itself:(.|\n)*address already in use"):
+        processes.wait("etcd", lambda: False, [dead], 5.0)
+
+
+def test_mounts_of_control_groups_of_both_kinds_are_found() -> None:
+    mounts = (
+        "proc /proc proc rw\ncgroup /sys/fs/cgroup/cpu cgroup rw\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw\n"
+    )
+    assert cgroups.parse_mounts(mounts) == [Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup/unified")]
+
+
+def test_mount_points_are_made_parents_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(node, "MOUNTS", (("a", str(tmp_path / "x/y")), ("b", str(tmp_path / "x/z"))))
+    assert node.missing_mount_points() == [str(tmp_path / name) for name in ("x", "x/y", "x/z")]
+
+
+def test_the_lab_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(LabError, match="needs root"):
+        lifecycle.require_root()
+
+
+def test_status_names_what_does_not_run(site: Site) -> None:
+    state.save(site, record(Phase.UP))
+    (site.state / "processes").mkdir()
+    (site.state / "processes" / "milan.etcd.json").write_text(
+        '{"owner": "milan", "name": "etcd", "command": ["etcd"], "log": "", "pid": 0, "start_time": 0}'
+    )
+    rome, milan = status.read(site)
+    assert rome.dead == []
+    assert milan.dead == ["milan/etcd"]
+    lines = status.table([rome, milan])
+    assert lines[0].split() == ["CLUSTER", "VERSION", "API", "SERVER", "NODES", "STATE"]
+    assert "1 not running" in lines[2]
+    assert lines[-1] == "not running: milan/etcd"
