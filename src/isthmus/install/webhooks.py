@@ -55,7 +55,7 @@ WEBHOOKS: tuple[Webhook, ...] = (
     Webhook(True, "virtualnodes", *_OFFLOADING, _CHANGE, "offloading"),
     Webhook(True, "foreignclusters", "core.liqo.io", _V1BETA1, _CHANGE, ""),
     Webhook(True, "tenants", *_AUTHENTICATION, _CHANGE, "authentication"),
-    Webhook(False, "shadowpods", *_OFFLOADING, (*_CHANGE, "DELETE"), "offloading", skippable=False),
+    Webhook(False, "shadowpods", *_OFFLOADING, _CHANGE, "offloading", skippable=False),
     Webhook(False, "virtualnodes", *_OFFLOADING, _CHANGE, "offloading"),
     Webhook(False, "namespaceoffloadings", *_OFFLOADING, _CHANGE, "offloading"),
     Webhook(False, "tenants", *_AUTHENTICATION, _CHANGE, "authentication"),
