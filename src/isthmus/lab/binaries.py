@@ -171,7 +171,9 @@ def _compile(go: Path, build: Build, folder: Path, report: Report) -> None:
     total = len(listed)
     report(f"{what}: building {total} packages, once")
     started = time.monotonic()
-    progress = _Progress(lambda done: report(f"{what}: {done} packages, {time.monotonic() - started:.0f} s"))
+    progress = _Progress(
+        lambda done: report(f"{what}: {done} of {total} packages, {time.monotonic() - started:.0f} s")
+    )
     linker = f"-s -w {build.linker}".strip()
     command = [str(go), "build", "-v", "-trimpath", f"-ldflags={linker}", "-o", build.name, "."]
     _run(command, folder, environment, progress.line)
