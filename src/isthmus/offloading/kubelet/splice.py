@@ -66,9 +66,9 @@ async def splice(left: Stream, right: Stream, *, idle: float) -> None:
     finally:
         for pump in pumps:
             pump.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
-        for writer in (left[1], right[1]):
+        for writer in (left[1], right[1]):  # Before anything that a cancellation could keep us from.
             writer.close()
+        await asyncio.gather(*pumps, return_exceptions=True)
 
 
 async def _until_silent(
