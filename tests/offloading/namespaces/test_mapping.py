@@ -133,3 +133,5 @@ def test_a_deletion_shows_only_who_still_has_it() -> None:
     status = map_status(going, "demo-rome", set(), maps, NOW)
     assert status.offloading_phase == "Terminating"
     assert list(status.remote_namespaces_conditions) == ["milan"]
+    ready = status.remote_namespaces_conditions["milan"][1]
+    assert (ready.type, ready.status, ready.reason) == ("Ready", "False", "NamespaceTerminating")

@@ -48,7 +48,10 @@ def map_status(
         outcome = _outcome(current, remote_name)
         if provider in selected:
             outcomes.append(outcome)
-        conditions[provider] = [_required(provider in selected), _ready(outcome, current, remote_name)]
+        if offloading.deleting and current is not None:
+            conditions[provider] = [_required(False), _going(current)]
+        else:
+            conditions[provider] = [_required(provider in selected), _ready(outcome, current, remote_name)]
     before = offloading.status.remote_namespaces_conditions
     return NamespaceOffloadingStatus(
         offloading_phase=TERMINATING if offloading.deleting else phase_of(outcomes),
@@ -103,8 +106,17 @@ def _ready(outcome: str, current: RemoteNamespace | None, remote_name: str) -> R
         ),
     }.get(outcome, ("False", "CreationInProgress", f"Waiting for the provider to create {remote_name}"))
     if current is not None and current.phase == TERMINATING:
-        reason, message = "NamespaceTerminating", f"The provider is deleting {current.remote_namespace}"
+        return _going(current)
     return RemoteNamespaceCondition(type=READY, status=status, reason=reason, message=message)
+
+
+def _going(current: RemoteNamespace) -> RemoteNamespaceCondition:
+    return RemoteNamespaceCondition(
+        type=READY,
+        status="False",
+        reason="NamespaceTerminating",
+        message=f"Waiting for the provider to delete {current.remote_namespace}",
+    )
 
 
 def _timed(
