@@ -294,7 +294,10 @@ async def test_a_kept_connection_that_the_server_closed_is_replaced(method: str)
                 await client.get(SECRETS, "a", "n")
             else:
                 await client.create(SECRETS, secret(), "n")
-                await asyncio.sleep(0.02)  # A create is safe only when the end was noticed before.
+                # A create is safe only when the end was noticed before.
+                async with asyncio.timeout(5):
+                    while any(connection.reusable for connection in client._session._pool._kept):
+                        await asyncio.sleep(0.005)
         assert server.connections == 3
 
 

@@ -57,6 +57,13 @@ async def test_an_event_is_about_its_object() -> None:
     assert second["metadata"]["namespace"] == "default"
 
 
+async def written(recorder: EventRecorder, count: int) -> None:
+    """Wait until the recorder knows that so many were written."""
+    async with asyncio.timeout(5):
+        while sum(event.count for event in recorder._written.values()) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
 async def test_repeats_are_counted_and_written_anew_once_forgotten() -> None:
     forgotten = False
 
@@ -69,12 +76,11 @@ async def test_repeats_are_counted_and_written_anew_once_forgotten() -> None:
     async with recording(handle) as (recorder, server):
         recorder.record(SECRETS, SECRET, "Failed", "again")
         recorder.record(SECRETS, SECRET, "Failed", "again")
-        await server.until(1)
-        await asyncio.sleep(0.05)
+        await written(recorder, 2)
         recorder.record(SECRETS, SECRET, "Failed", "again")
         await server.until(2)
         assert server.received[1].json()["count"] == 3
-        await asyncio.sleep(0.05)
+        await written(recorder, 3)
         forgotten = True
         recorder.record(SECRETS, SECRET, "Failed", "again")
         await server.until(4)
