@@ -296,7 +296,7 @@ async def test_a_kept_connection_that_the_server_closed_is_replaced(method: str)
                 await client.create(SECRETS, secret(), "n")
                 # A create is safe only when the end was noticed before.
                 async with asyncio.timeout(5):
-                    while any(connection.reusable for connection in client._session._pool._kept):
+                    while any(connection.reusable for connection in client._session._pool._kept):  # noqa: ASYNC110
                         await asyncio.sleep(0.005)
         assert server.connections == 3
 
