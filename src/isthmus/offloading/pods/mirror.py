@@ -16,6 +16,7 @@ from isthmus.offloading.pods.metadata import REMOTE_POD_UID, REMOTE_RECREATIONS
 from isthmus.offloading.pods.provider import PodContext
 from isthmus.offloading.pods.status import (
     REMOTE_POD_MISSING,
+    REMOTE_UNAVAILABLE,
     TERMINAL,
     Facts,
     Status,
@@ -50,10 +51,20 @@ async def mirror_status(
     if unsettled and present.get("phase") == "Running" and wanted.get("phase") == "Running":
         return unsettled
     marks = forge_marks(pod.metadata, remote.metadata.uid, recreations)
-    await write_status(
-        context.local, pod, memory, wanted, marks, metadata_alone="hostIP" in status and bool(marks)
-    )
+    await write_status(context.local, pod, memory, wanted, marks, metadata_alone="hostIP" in status)
     return None
+
+
+async def mark_unavailable(context: PodContext, pod: Pod, memory: PodMemory) -> None:
+    """The provider has been away for so long that the node is not ready: neither is the pod, and it says why."""
+    present: Status = msgspec.json.decode(pod.status)
+    if present.get("phase") != "Running":
+        return
+    message = f"The provider of node {context.node_name} does not answer"
+    wanted = unready_status(present, REMOTE_UNAVAILABLE, message, _now())
+    marks = {"labels": {labels.REMOTE_UNAVAILABLE: labels.TRUE}}
+    marked = pod.metadata.labels.get(labels.REMOTE_UNAVAILABLE) == labels.TRUE
+    await write_status(context.local, pod, memory, wanted, {} if marked else marks, metadata_alone=True)
 
 
 async def _without_remote(
@@ -85,9 +96,12 @@ def forge_marks(pod: ObjectMeta, remote_uid: str, recreations: int) -> dict[str,
     marks: dict[str, Any] = {}
     if any(pod.annotations.get(key) != value for key, value in annotations.items()):
         marks["annotations"] = annotations
+    own: dict[str, str | None] = {}
     if pod.labels.get(labels.SHADOW_POD) != labels.TRUE:
-        marks["labels"] = {labels.SHADOW_POD: labels.TRUE}
-    return marks
+        own[labels.SHADOW_POD] = labels.TRUE
+    if labels.REMOTE_UNAVAILABLE in pod.labels:
+        own[labels.REMOTE_UNAVAILABLE] = None
+    return {**marks, "labels": own} if own else marks
 
 
 def _now() -> str:

@@ -26,7 +26,7 @@ from isthmus.offloading.pods.metadata import (
     plan_metadata_patch,
     removed_keys,
 )
-from isthmus.offloading.pods.mirror import mirror_status
+from isthmus.offloading.pods.mirror import mark_unavailable, mirror_status
 from isthmus.offloading.pods.provider import PodContext
 from isthmus.offloading.pods.status import TERMINAL, phase_of
 from isthmus.offloading.pods.twin import SHADOWS, Shadow, TwinNamespace
@@ -60,7 +60,10 @@ class PodReconciler:
         if twin is None:
             return await self._fall_back(pod, memory)
         if not twin.ready or not self._context.health.reachable:
-            return None  # Called again for every pod once the caches are filled, or the provider is back.
+            # Called again for every pod once the caches are filled, or the provider is back.
+            if self._context.health.lost and not pod.deleting:
+                await mark_unavailable(self._context, pod, memory)
+            return None
         shadow = twin.shadow(key.name)
         if shadow is not None:
             memory.seen()
@@ -70,6 +73,7 @@ class PodReconciler:
         if pod.deleting:
             return await self._delete(twin, pod, shadow, memory)
         if phase_of(pod.status) in TERMINAL:
+            await self._end(twin, shadow)
             return None
         return await self._run(twin, pod, shadow, memory)
 
@@ -84,6 +88,15 @@ class PodReconciler:
         if not shadow.deleting:
             await self._follow_metadata(pod, shadow, memory)
         return await mirror_status(self._context, pod, shadow, remote, memory)
+
+    async def _end(self, twin: TwinNamespace, shadow: Shadow | None) -> None:
+        """The pod has ended here; a ShadowPod that would still run it there has to go, as a kubelet would
+        stop its containers. One that knows of the end stays, for its logs."""
+        if shadow is None or shadow.deleting or shadow.status.phase in TERMINAL:
+            return
+        remote = twin.pod(shadow.metadata.name)
+        if remote is None or phase_of(remote.status) not in TERMINAL:
+            await self._delete_shadow(twin, shadow)
 
     async def _follow_metadata(self, pod: Pod, shadow: Shadow, memory: PodMemory) -> None:
         wanted = forge_metadata(pod.metadata, self._context.terms().identity)

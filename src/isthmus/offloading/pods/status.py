@@ -17,6 +17,7 @@ Status = dict[str, Any]
 TERMINAL = frozenset({"Succeeded", "Failed"})
 REMOTE_POD_TERMINATED = "RemotePodTerminated"
 REMOTE_POD_MISSING = "RemotePodMissing"
+REMOTE_UNAVAILABLE = "RemoteUnavailable"
 FAILED_REFLECTION = "FailedReflection"
 
 _KEPT_LOCAL = frozenset({"qosClass", "nominatedNodeName", "resize", "observedGeneration"})

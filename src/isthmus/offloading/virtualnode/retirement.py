@@ -108,5 +108,5 @@ def seconds_since(timestamp: str | None) -> float:
 
 def _message(pods: list[Object], blocked: dict[str, str]) -> str:
     shown = ", ".join(f"{pod} ({reason})" for pod, reason in sorted(blocked.items())[:3])
-    waiting = f"Waiting for {len(pods)} pods to end"
+    waiting = "Waiting for 1 pod to end" if len(pods) == 1 else f"Waiting for {len(pods)} pods to end"
     return f"{waiting}; not evicted: {shown}" if shown else waiting

@@ -147,5 +147,5 @@ class _Work:
     def _health_changed(self) -> None:
         if self._nodes is not None:
             self._nodes.enqueue(self._node_key)
-        if self._health.reachable:
+        if self._health.reachable or self._health.lost:
             self._reflection.revisit()
