@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 
+from isthmus.cli.options import examples
 from isthmus.lab import binaries, building, lifecycle, state, status, testimages
 from isthmus.lab import images as lab_images
 from isthmus.lab import node as lab_node
@@ -41,7 +42,15 @@ def report(text: str) -> None:
     click.echo(text, err=True)
 
 
-@click.group()
+@click.group(
+    epilog=examples(
+        "isthmus lab up",
+        "isthmus lab up --clusters 3 --workers 1 --kubernetes 1.37",
+        "isthmus lab kubeconfig milan > milan.kubeconfig",
+        "isthmus lab kubectl rome get pods -A",
+        "isthmus lab down",
+    )
+)
 def lab() -> None:
     """Real Kubernetes clusters on this one machine, without Docker. Needs root."""
 
