@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from isthmus.api.authentication import ResourceSlice
 from isthmus.cli.errors import CommandError
 from isthmus.cli.execution import execute
-from isthmus.cli.resources import merge_resources
+from isthmus.cli.resources import is_granted, merge_resources
 from isthmus.cli.writes import merge
 from isthmus.kube.objects import RawObject
 
@@ -139,3 +140,27 @@ def test_a_change_keeps_what_others_wrote() -> None:
     assert changed["metadata"]["labels"] == {"a": "2", "user": "x"}
     assert changed["metadata"]["resourceVersion"] == "7"
     assert changed["metadata"]["finalizers"] == ["f"]
+
+
+def slice_(granted: dict[str, str], *statuses: str) -> ResourceSlice:
+    conditions = [{"type": kind, "status": status} for kind, status in zip(KINDS, statuses, strict=False)]
+    return msgspec.convert({"status": {"resources": granted, "conditions": conditions}}, ResourceSlice)
+
+
+KINDS = ("Authentication", "Resources")
+
+
+@pytest.mark.parametrize(
+    ("found", "answered"),
+    [
+        (None, False),
+        (slice_({}), False),
+        (slice_({"cpu": "2"}, "Accepted", "Accepted"), False),
+        (slice_({"cpu": "4000m", "memory": "8Gi"}, "Accepted", "Accepted"), True),
+        (slice_({"cpu": "2"}, "Accepted", "Denied"), True),
+    ],
+)
+def test_a_provider_has_answered_when_it_grants_what_is_asked_or_denies(
+    found: ResourceSlice | None, answered: bool
+) -> None:
+    assert is_granted(found, {"cpu": "4"}) is answered

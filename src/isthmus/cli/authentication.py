@@ -24,11 +24,13 @@ REFUSAL_PATIENCE = 15.0
 """Seconds a provider may go on refusing, with a reason: some reasons pass by themselves."""
 
 
-class WarningEvent(Object, frozen=True, kw_only=True):
+class TenantEvent(Object, frozen=True, kw_only=True):
     """What of an Event is read."""
 
+    type: str = ""
     reason: str = ""
     message: str = ""
+    last_timestamp: str | None = None
 
 
 async def authenticate(
@@ -146,7 +148,7 @@ async def _obtain_tenant(
             tenant = await client.find(TENANTS, consumer, namespace)
             if tenant is not None and tenant.status.auth_params and tenant.status.tenant_namespace:
                 return tenant
-            refusal = await _last_warning(pair.remote, namespace, consumer)
+            refusal = await _refusal(pair.remote, tenant) if tenant is not None else ""
             current.update(refusal)
             if refusal and patience.left() == 0:
                 raise CommandError(
@@ -220,20 +222,24 @@ async def _obtain_identity(pair: Pair, tenant: Tenant, progress: Progress, deadl
         )
 
 
-async def _last_warning(cluster: Cluster, namespace: str, name: str) -> str:
-    """The newest warning event about an object; "" where there is none or it may not be read.
+async def _refusal(cluster: Cluster, tenant: Tenant) -> str:
+    """Why the tenant is not admitted: its newest event, where that is a warning; "" where there is none.
 
-    A tenant that is refused gets an event and nothing else (wire.md 4).
+    A tenant that is refused gets an event and nothing else (wire.md 4). A peering user may not read events.
     """
-    selector = f"involvedObject.name={name},type=Warning"
+    namespace, selector = tenant.metadata.namespace, f"involvedObject.uid={tenant.metadata.uid}"
     try:
         found = (
-            await cluster.client.list(EVENTS.view(WarningEvent), namespace, field_selector=selector)
+            await cluster.client.list(EVENTS.view(TenantEvent), namespace, field_selector=selector)
         ).items
     except KubeError:
         return ""
-    newest = max(found, key=lambda event: event.metadata.creation_timestamp or "", default=None)
-    return f"{newest.reason}: {newest.message}" if newest else ""
+    newest = max(found, key=_last_seen, default=None)
+    return f"{newest.reason}: {newest.message}" if newest and newest.type == "Warning" else ""
+
+
+def _last_seen(event: TenantEvent) -> str:
+    return event.last_timestamp or event.metadata.creation_timestamp or ""
 
 
 def _look_at(cluster: Cluster) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from isthmus.api.authentication import RESOURCE_SLICES, Condition, ResourceSlice
 from isthmus.api.offloading import VIRTUAL_NODES
+from isthmus.api.quantity import parse_quantity
 from isthmus.cli.cluster import step
 from isthmus.cli.errors import CommandError
 from isthmus.cli.preflight import Pair
@@ -16,6 +17,8 @@ from isthmus.kube.builtin import NODES, Node
 from isthmus.peering.handshake import forge_resource_slice
 
 FILLED_BY_CONTROLLER = frozenset({"consumerClusterID", "csr"})
+CHANGE_PATIENCE = 10.0
+"""Seconds to wait for a provider to grant other resources than before; it need not grant what is asked."""
 CLASS_PATIENCE = 20.0
 """Seconds to wait for another controller to decide on a slice of a class of its own."""
 
@@ -43,11 +46,15 @@ async def request_resources(pair: Pair, request: Request, progress: Progress, de
             resources=request.resources,
             create_virtual_node=request.create_virtual_node,
         )
-        await write(client, RESOURCE_SLICES, manifest, deadline, kept=FILLED_BY_CONTROLLER)
+        changed = await write(client, RESOURCE_SLICES, manifest, deadline, kept=FILLED_BY_CONTROLLER)
+        settling = deadline.within(CHANGE_PATIENCE if changed else 0.0)
 
         async def decided(kind: str) -> Condition | None:
             found = await client.find(RESOURCE_SLICES, name, namespace)
             current.update(_state(found))
+            # After a change the conditions are those of before until the provider has looked at it.
+            if settling.left() and not is_granted(found, request.resources):
+                return None
             return _condition(found, kind)
 
         accepted = await wait_for(
@@ -77,6 +84,22 @@ async def request_resources(pair: Pair, request: Request, progress: Progress, de
             return False
         _require(pair, granted, "the resources")
     return True
+
+
+def is_granted(found: ResourceSlice | None, asked: dict[str, str]) -> bool:
+    """Whether all that is asked for is granted, or the slice is denied; both are the provider's answer."""
+    if found is None:
+        return False
+    if any(each.status == "Denied" for each in found.status.conditions):
+        return True
+    granted = found.status.resources
+    try:
+        return all(
+            name in granted and parse_quantity(granted[name]) == parse_quantity(amount)
+            for name, amount in asked.items()
+        )
+    except ValueError:  # The provider's word is not to be trusted to be a quantity.
+        return False
 
 
 def _condition(found: ResourceSlice | None, kind: str) -> Condition | None:
