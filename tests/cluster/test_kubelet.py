@@ -64,7 +64,9 @@ class Pods:
 
     def locate(self, namespace: str, pod: str) -> Place | None:
         found = self._informer.get(Key(namespace, pod))
-        return found and Place(self._client, self._namespace, self._node, found.metadata.uid)
+        if found is None:
+            return None
+        return Place(self._client, self._namespace, self._node, found.metadata.uid)
 
     def pods_on(self, node: str) -> list[Pod]:
         return list(self._informer.list())

@@ -16,6 +16,7 @@ from isthmus.reflection.tokens import (
     IssuedToken,
     PodTokens,
     TokenSource,
+    expiration,
     forge_request,
     forge_secret,
     holds_tokens,
@@ -119,12 +120,12 @@ def test_a_secret_serves_only_the_very_pod_it_was_made_for() -> None:
 
 
 def test_tokens_are_renewed_at_four_fifths_of_their_life() -> None:
-    issued_at = 1_700_000_000.0
-    assert refresh_in(secret(), 3600.0, issued_at, 0.0) == 2880.0
-    assert refresh_in(secret(), 3600.0, issued_at, 1.0) == 2850.0, "a little earlier, not all at once"
-    assert refresh_in(secret(), 3600.0, issued_at + 3000, 0.0) < 0
+    issued_at, expires = 1_700_000_000.0, expiration(secret())
+    assert refresh_in(expires, 3600.0, issued_at, 0.0) == 2880.0
+    assert refresh_in(expires, 3600.0, issued_at, 1.0) == 2850.0, "a little earlier, not all at once"
+    assert refresh_in(expires, 3600.0, issued_at + 3000, 0.0) < 0
     broken = secret(annotations={labels.SERVICE_ACCOUNT_EXPIRATION: "soon"})
-    assert refresh_in(broken, 3600.0, issued_at, 0.0) == 0.0
+    assert refresh_in(expiration(broken), 3600.0, issued_at, 0.0) < 0
 
 
 def test_whose_tokens_a_secret_holds() -> None:

@@ -165,7 +165,7 @@ class Reflector(Generic[L, R]):
                 return None  # Gone or new: the informer is about to say so.
             local = whole
         try:
-            remote = await self._bring(key, local, remote)
+            written = await self._bring(key, local, remote)
         except Forbidden as error:  # The twin is ending, or its role is not bound yet: both pass.
             self._tell(local, str(error))
             raise
@@ -173,27 +173,30 @@ class Reflector(Generic[L, R]):
             if not isinstance(error, Invalid) and error.code != TOO_LARGE:
                 raise
             return self._fault(local, str(error))
-        if remote is None:
+        if not written:
             name = self._kind.remote_name(key.name)
             return self._fault(local, f"{self._remote_namespace}/{name} already exists at the provider")
         self._told.pop(key, None)
         return None
 
-    async def _bring(self, key: Key, local: L, remote: R | None) -> R | None:
-        """The copy as it is now; None where a foreign object is in its place."""
+    async def _bring(self, key: Key, local: L, remote: R | None) -> bool:
+        """Make the copy what it should be; False where a foreign object is in its place."""
         client, kind = self._session.remote_client, self._kind
         name = kind.remote_name(key.name)
         metadata = forge_metadata(local.metadata, self._session, self._remote_namespace, name)
         manifest = kind.forge(local) | {"metadata": metadata}
         if remote is None:
-            remote = await guarded.create(client, kind.remote, manifest, self._ours)
+            outcome = await guarded.create(client, kind.remote, manifest, self._ours)
+            remote = outcome.present
             if remote is None or self._equal(local, remote):
-                return remote
+                return bool(outcome.version) or remote is not None
         self._repairs.note(key, local.metadata.resource_version, _now())
         if kind.immovable(local, remote):
             await guarded.delete(client, kind.remote, remote)
-            return await guarded.create(client, kind.remote, manifest, self._ours)
-        return await guarded.change(client, kind.remote, manifest, remote)
+            outcome = await guarded.create(client, kind.remote, manifest, self._ours)
+            return bool(outcome.version) or outcome.present is not None
+        await guarded.change(client, kind.remote, manifest, remote)
+        return True
 
     def _fault(self, local: L, message: str) -> float:
         self._tell(local, message)

@@ -6,13 +6,15 @@
 - An object that is ours is applied with its uid: recreated by another meanwhile, it is refused as well.
 - A deletion carries the uid.
 
-After a refusal the object itself is asked whose it is.
+After a refusal the object itself is asked whose it is. Answers carry metadata only: what was written is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
 
 from isthmus.api import labels
 from isthmus.kube.client import Client
@@ -26,25 +28,36 @@ ABSENT = "1"
 """A resourceVersion no stored object has."""
 
 
+class Outcome(Struct, Generic[R], frozen=True):
+    """What became of a creation: `version` is the resourceVersion written, "" where something was there before;
+    `present` is that if it is ours, None if it is foreign."""
+
+    version: str
+    present: R | None
+
+
 async def create(
     client: Client, resource: Resource[R], manifest: Manifest, ours: Callable[[R], bool]
-) -> R | None:
-    """Create an object; where one of its name is there already, that one if it is `ours`, else None.
+) -> Outcome[R]:
+    """Create an object where there is none of its name.
 
     Raises Conflict where what was there is gone again, and the errors of `Client.apply`.
     """
     name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
     try:
-        return await _apply(client, resource, manifest, resourceVersion=ABSENT)
+        return Outcome(await _apply(client, resource, manifest, resourceVersion=ABSENT), None)
     except Conflict:
         found = await client.find(resource, name, namespace)
     if found is None:
         raise Conflict(f"{resource.plural} {namespace}/{name} came and went", code=409)
-    return found if ours(found) else None
+    return Outcome("", found if ours(found) else None)
 
 
-async def change(client: Client, resource: Resource[R], manifest: Manifest, present: R) -> R:
-    """Change an object of ours. Raises Conflict where it is not that very one any more."""
+async def change(client: Client, resource: Resource[R], manifest: Manifest, present: R) -> str:
+    """Change an object of ours; the resourceVersion written.
+
+    Raises Conflict where it is not that very one any more, and the errors of `Client.apply`.
+    """
     try:
         return await _apply(client, resource, manifest, uid=present.metadata.uid)
     except Invalid as error:
@@ -59,9 +72,10 @@ async def delete(client: Client, resource: Resource[R], present: R) -> None:
     await client.delete(resource, metadata.name, metadata.namespace, uid=metadata.uid)
 
 
-async def _apply(client: Client, resource: Resource[R], manifest: Manifest, **preconditions: str) -> R:
+async def _apply(client: Client, resource: Resource[Any], manifest: Manifest, **preconditions: str) -> str:
     metadata: Manifest = manifest["metadata"]
     guarded = manifest | {"metadata": metadata | preconditions}
-    return await client.apply(
-        resource, guarded, metadata["namespace"], field_manager=labels.REFLECTION_MANAGER
+    written = await client.apply(
+        resource.partial(), guarded, metadata["namespace"], field_manager=labels.REFLECTION_MANAGER
     )
+    return written.metadata.resource_version

@@ -18,7 +18,7 @@ from isthmus.api.names import token_secret
 from isthmus.kube.builtin import PODS, SERVICE_ACCOUNTS, Pod
 from isthmus.kube.errors import ApiError, Conflict, KubeError, TransportError
 from isthmus.kube.informer import Informer
-from isthmus.kube.objects import Key, ObjectMeta
+from isthmus.kube.objects import Key, Manifest, ObjectMeta
 from isthmus.kube.reconcile import Controller
 from isthmus.kube.retry import jitter
 from isthmus.reflection import guarded, tokens
@@ -125,32 +125,40 @@ class TokenReflector:
         if made is not None and made.digest != secret.digest:
             return 0.0
         life = made.life if made is not None else float(min(source.life for source in wanted.sources))
-        pause = tokens.refresh_in(secret, life, time.time(), jitter())
+        pause = tokens.refresh_in(tokens.expiration(secret), life, time.time(), jitter())
         return max(pause, SOONEST - (_now() - made.at) if made is not None else 0.0, 0.0)
 
     async def _renew(
         self, key: Key, pod: ObjectMeta, wanted: tokens.PodTokens, secret: RemoteContent | None
     ) -> float | None:
-        session = self._session
         issued = await self._request(pod, wanted)
-        manifest = tokens.forge_secret(session, pod, self._remote_namespace, wanted.service_account, issued)
+        manifest = tokens.forge_secret(
+            self._session, pod, self._remote_namespace, wanted.service_account, issued
+        )
         try:
-            if secret is None:
-                secret = await guarded.create(session.remote_client, REMOTE_SECRETS, manifest, self._ours)
-            if secret is not None and secret.digest != digest(manifest["data"], {}):
-                secret = await guarded.change(session.remote_client, REMOTE_SECRETS, manifest, secret)
+            version = await self._write(manifest, secret)
         except Conflict:
             raise
         except ApiError as error:
             self._tell(pod, str(error))
             raise
-        if secret is None:
+        if not version:
             self._tell(pod, f"{self._remote_namespace}/{token_secret(pod.name)} already exists there")
             return UNMENDED
         self._told.discard(key)
-        life = min(issued.values(), key=lambda token: token.expires).life
-        self._made[key] = Made(pod.uid, secret.metadata.resource_version, secret.digest, life, _now())
-        return max(SOONEST, tokens.refresh_in(secret, life, time.time(), jitter()))
+        first = min(issued.values(), key=lambda token: token.expires)
+        self._made[key] = Made(pod.uid, version, digest(manifest["data"], {}), first.life, _now())
+        return max(SOONEST, tokens.refresh_in(first.expires, first.life, time.time(), jitter()))
+
+    async def _write(self, manifest: Manifest, secret: RemoteContent | None) -> str:
+        """Write the Secret; its resourceVersion, "" where a foreign one is in its place."""
+        client = self._session.remote_client
+        if secret is None:
+            outcome = await guarded.create(client, REMOTE_SECRETS, manifest, self._ours)
+            if outcome.version or outcome.present is None:
+                return outcome.version
+            secret = outcome.present
+        return await guarded.change(client, REMOTE_SECRETS, manifest, secret)
 
     async def _request(self, pod: ObjectMeta, wanted: tokens.PodTokens) -> dict[str, tokens.IssuedToken]:
         """All tokens of a pod, by the key each has in the Secret."""

@@ -199,17 +199,20 @@ def is_current(session: ReflectionSession, pod: ObjectMeta, tokens: PodTokens, s
     )
 
 
-def refresh_in(secret: Content, life: float, now: float, random: float) -> float:
-    """Seconds until the tokens of a Secret are to be replaced, 0 or less when they are due.
-
-    `life` is that of the tokens in seconds, `now` in seconds since the epoch, `random` of 0 to 1.
-    """
+def expiration(secret: Content) -> float:
+    """When the tokens of a Secret end, in seconds since the epoch; 0 where it does not say."""
     try:
-        expires = datetime.fromisoformat(
-            secret.metadata.annotations.get(labels.SERVICE_ACCOUNT_EXPIRATION, "")
-        ).timestamp()
-    except ValueError:
+        text = secret.metadata.annotations.get(labels.SERVICE_ACCOUNT_EXPIRATION, "")
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
         return 0.0
+
+
+def refresh_in(expires: float, life: float, now: float, random: float) -> float:
+    """Seconds until tokens that end at `expires` are to be replaced, 0 or less when they are due.
+
+    `life` is theirs in seconds, `expires` and `now` are seconds since the epoch, `random` is of 0 to 1.
+    """
     jitter = random * min(JITTER, 0.05 * life)
     return expires - (1 - REFRESH_AT) * life - jitter - now
 
