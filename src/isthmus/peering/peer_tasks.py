@@ -62,12 +62,7 @@ class PeerReconciler:
             message = f"Secret {rival.key} is for the same provider and older: delete one of the two"
             self._context.events.record(SECRETS, secret, "DuplicateControlPlaneSecret", message, "Warning")
             return None
-        try:
-            await self._run(secret)
-        except RefusedError as error:
-            await self._stop(key)
-            self._disqualify(peer_of(secret), str(error))
-            self._context.events.record(SECRETS, secret, error.reason, str(error), "Warning")
+        await self._keep_running(secret)
         return None
 
     def keys_of_secret(self, secret: Object) -> list[Key]:
@@ -89,6 +84,14 @@ class PeerReconciler:
         return [
             secret.key for secret in self._caches.secrets.by_index(PEER_INDEX, provider) if secret.deleting
         ]
+
+    async def _keep_running(self, secret: Object) -> None:
+        try:
+            await self._run(secret)
+        except RefusedError as error:
+            await self._stop(secret.key)
+            self._disqualify(peer_of(secret), str(error))
+            self._context.events.record(SECRETS, secret, error.reason, str(error), "Warning")
 
     async def _run(self, secret: Object) -> None:
         provider = require_route(secret, self._context.options.cluster_id)
@@ -144,6 +147,7 @@ class PeerReconciler:
             return None
         provider, namespace = peer_of(secret), secret.metadata.namespace
         if replicated_objects(self._caches, provider, namespace) and not self._given_up(provider):
+            await self._keep_running(secret)  # After a restart nobody else would delete the copies.
             return CHECK_SECONDS
         await self._stop(secret.key)
         await drop_finalizer(

@@ -22,8 +22,9 @@ from isthmus.peering.conditions import timestamp
 from isthmus.peering.context import Context
 from isthmus.peering.errors import RefusedError
 from isthmus.peering.proof import MAXIMUM_REQUEST, require_request
-from isthmus.peering.signing import CertificateRequest, issue
+from isthmus.peering.signing import CertificateRequest, SigningError, issue
 from isthmus.peering.slice_grants import (
+    ACCEPTED,
     AUTHENTICATION,
     RESOURCES,
     Kind,
@@ -41,6 +42,9 @@ from isthmus.peering.tenant_conditions import is_replicated
 from isthmus.peering.tenants import LONGEST_DELAY, NO_HANDSHAKE
 from isthmus.peering.validity import renewal_delay
 
+TURN_SECONDS = 0.2
+"""Seconds until a slice is looked at again while another of the same consumer has its turn."""
+
 
 class SliceGrantReconciler:
     """Reconciles the copies of consumers' slices."""
@@ -48,9 +52,20 @@ class SliceGrantReconciler:
     def __init__(self, context: Context, caches: Caches) -> None:
         self._context = context
         self._caches = caches
+        self._busy: set[str] = set()
+        """The tenant namespaces being worked on: a consumer never keeps more than one worker from the others."""
 
     async def reconcile(self, key: Key) -> float | None:
         """Rule on a slice; returns the seconds until its certificate is to be renewed."""
+        if key.namespace in self._busy:
+            return TURN_SECONDS
+        self._busy.add(key.namespace)
+        try:
+            return await self._rule(key)
+        finally:
+            self._busy.discard(key.namespace)
+
+    async def _rule(self, key: Key) -> float | None:
         slice_ = self._caches.slices.get(key)
         if slice_ is None or slice_.deleting or not is_replicated(slice_.metadata.labels):
             return None
@@ -59,9 +74,14 @@ class SliceGrantReconciler:
         tenant = self._tenant(key.namespace)
         if tenant is None and decided(slice_, AUTHENTICATION):
             return None  # Its permissions are gone already, and nobody could read another answer.
-        authentication, params, delay = await self._authenticate(slice_, tenant)
-        resources = rule_on_resources(slice_, tenant, self._context.options)
-        await self._answer(slice_, authentication, params, resources)
+        try:
+            authentication, params, delay = await self._authenticate(slice_, tenant)
+        except SigningError as error:
+            self._context.events.record(RESOURCE_SLICES, slice_, "SigningFailed", str(error), "Warning")
+            raise
+        if authentication is not None:
+            resources = rule_on_resources(slice_, tenant, self._context.options)
+            await self._answer(slice_, authentication, params, resources)
         return delay
 
     def _tenant(self, namespace: str) -> Tenant | None:
@@ -73,7 +93,8 @@ class SliceGrantReconciler:
 
     async def _authenticate(
         self, slice_: ResourceSlice, tenant: Tenant | None
-    ) -> tuple[Ruling, AuthParams | None, float | None]:
+    ) -> tuple[Ruling | None, AuthParams | None, float | None]:
+        """The ruling (None: leave what there is), the parameters, and the seconds until another look."""
         objection = find_objection(slice_, tenant, self._context.options.cluster_id)
         if objection or tenant is None:
             return deny(AUTHENTICATION, objection), None, None
@@ -81,6 +102,12 @@ class SliceGrantReconciler:
             params, delay = await self._sign(slice_, tenant)
         except RefusedError as error:
             self._context.events.record(RESOURCE_SLICES, slice_, error.reason, str(error), "Warning")
+            if error.retry_after is not None and decided(slice_, AUTHENTICATION) == ACCEPTED:
+                return (
+                    None,
+                    None,
+                    error.retry_after,
+                )  # A trouble of ours that may pass costs nobody an identity.
             return deny(AUTHENTICATION, str(error)), None, error.retry_after
         return accept(AUTHENTICATION, "the certificate is signed"), params, delay
 

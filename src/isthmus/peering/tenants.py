@@ -25,7 +25,7 @@ from isthmus.peering.errors import RefusedError
 from isthmus.peering.finalizers import drop_finalizer
 from isthmus.peering.nonces import NONCE, is_nonce_secret
 from isthmus.peering.proof import require_tenant
-from isthmus.peering.signing import CertificateRequest, issue
+from isthmus.peering.signing import CertificateRequest, SigningError, issue
 from isthmus.peering.tenant_conditions import DRAINED, drain, expel, mark_slices
 from isthmus.peering.validity import renewal_delay
 
@@ -57,6 +57,9 @@ class TenantReconciler:
         except RefusedError as error:
             self._context.events.record(TENANTS, tenant, error.reason, str(error), "Warning")
             return error.retry_after
+        except SigningError as error:
+            self._context.events.record(TENANTS, tenant, "SigningFailed", str(error), "Warning")
+            raise
 
     async def _admit(self, tenant: Tenant) -> float | None:
         require_sound(tenant, self._context.options.cluster_id, self._caches.tenants.list())
