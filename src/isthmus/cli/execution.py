@@ -36,7 +36,7 @@ def execute(arguments: list[str], executable: str | None = None) -> int:
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except (click.Abort, KeyboardInterrupt, asyncio.CancelledError):
-        print("\nerror: interrupted", file=sys.stderr)
+        print("error: interrupted", file=sys.stderr)
         return INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as asked:
         click.echo(asked.format_message())

@@ -32,7 +32,8 @@ class Step:
         """Say what the step is waiting for; kept in the finished line only where it fails."""
         self.detail = detail
         if self._status is not None:
-            self._status.update(_escape(f"{self._tag}{self.title} [{detail}]"))
+            waiting = f" [{detail}]" if detail else ""
+            self._status.update(_escape(f"{self._tag}{self.title}{waiting}"))
 
 
 class Progress:

@@ -112,6 +112,7 @@ async def _unpeer(local: Credentials, remote: Credentials, namespaces: tuple[str
             )
         confirm(await peering.question(), skip=wish.skip_confirm)
         deadline = Deadline(wish.timeout)
+        await _warn_of_absent_controllers(pair, progress)
         found = await _end(peering, progress, deadline)
         if not bidirectional:
             found += await _disconnect(peering, progress, deadline)
@@ -142,6 +143,20 @@ async def _find_peering(pair: Pair, progress: Progress) -> Pair:
         pair.remote_namespace, _ = await find_tenant_namespace(pair.remote, pair.local.id)
         current.title = f"{pair.local.id} and {pair.remote.id} answer"
     return pair
+
+
+async def _warn_of_absent_controllers(pair: Pair, progress: Progress) -> None:
+    """Say which controller does not run: the clean-up waits for both, and the user should know why."""
+    for cluster in (pair.local, pair.remote):
+        try:
+            controller = await installation.find_controller(cluster)
+        except KubeError:
+            continue  # A peering user may not look.
+        if controller is None or not installation.ready_replicas(controller):
+            progress.warn(
+                f"no controller is ready in namespace {cluster.namespace}: this has to wait for it",
+                cluster.tag,
+            )
 
 
 async def _end(peering: Peering, progress: Progress, deadline: Deadline) -> int:
