@@ -12,6 +12,7 @@ from isthmus.api import labels, names
 from isthmus.api.offloading import NamespaceMap, NamespaceOffloading, VirtualNode
 from isthmus.kube.objects import Manifest
 from isthmus.offloading.namespaces.selector import selects
+from isthmus.offloading.virtualnode.node import forge_labels
 
 SELECTED_NAME = "SelectedName"
 ENFORCE_SAME_NAME = "EnforceSameName"
@@ -30,16 +31,8 @@ def remote_name(offloading: NamespaceOffloading, cluster_id: str) -> str:
 
 
 def node_labels(node: VirtualNode) -> dict[str, str]:
-    """The labels a cluster selector is matched against: those the Node has, known before there is one."""
-    return {
-        **node.metadata.labels,
-        "kubernetes.io/hostname": node.metadata.name,
-        "kubernetes.io/os": "linux",
-        "kubernetes.io/role": "agent",
-        labels.NODE_TYPE: labels.NODE_TYPE_VIRTUAL,
-        labels.REMOTE_CLUSTER_ID: node.spec.cluster_id,
-        **node.spec.labels,
-    }
+    """The labels a cluster selector is matched against: those the Node has, and the VirtualNode's own."""
+    return {**node.metadata.labels, **forge_labels(node)}
 
 
 def wants(offloading: NamespaceOffloading, nodes: Iterable[VirtualNode]) -> bool:
