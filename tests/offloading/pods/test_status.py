@@ -121,6 +121,17 @@ def test_addresses_are_translated() -> None:
     assert mapped["podIP"] == mapped["podIPs"][0]["ip"] == "10.245.1.5"
 
 
+@pytest.mark.parametrize(
+    "claimed", ["127.0.0.1", "169.254.169.254", "224.0.0.1", "::", "::1", "kubernetes", 5, None]
+)
+def test_an_address_no_pod_can_have_is_not_taken_over(claimed: object) -> None:
+    mapped = map_status({**REMOTE, "podIP": claimed, "podIPs": [{"ip": claimed}]}, LOCAL, FACTS)
+    assert "podIP" not in mapped
+    assert "podIPs" not in mapped
+    mapped = map_status({**REMOTE, "podIPs": [{"ip": claimed}, {"ip": "10.0.0.4"}]}, LOCAL, FACTS)
+    assert mapped["podIP"] == "10.0.0.4"
+
+
 def test_a_missing_remote_pod_is_not_ready_and_still_running() -> None:
     local = {"phase": "Running", "conditions": [condition("Ready"), condition("Initialized")]}
     status = unready_status(local, "RemotePodMissing", "gone", NOW)

@@ -69,6 +69,8 @@ async def _patch_status(client: Client, pod: Pod, body: dict[str, Any]) -> Pod:
 
 async def remove(client: Client, pod: Pod, memory: PodMemory) -> None:
     """Take the local pod out of the API, now that nothing of it runs any more (as a kubelet does last)."""
+    if memory.removed:
+        return
     if pod.metadata.finalizers and phase_of(pod.status) not in TERMINAL:
         # Whoever set the finalizer (the Job controller) waits for a pod that ended.
         status = msgspec.json.decode(pod.status)
@@ -77,3 +79,4 @@ async def remove(client: Client, pod: Pod, memory: PodMemory) -> None:
         return
     place = pod.metadata
     await client.delete(PODS, place.name, place.namespace, uid=place.uid, grace_period_seconds=0)
+    memory.removed = True

@@ -32,6 +32,8 @@ class PodMemory(Struct):
     """The pod as the last write answered it, until the cache is as new."""
     refused: dict[str, Any] = field(default_factory=dict)
     """The part of the last status that the API server did not take; not sent again."""
+    removed: bool = False
+    """Whether the API server was told to forget the local pod; its event is under way."""
     given_up: frozenset[str] = frozenset()
     """Metadata keys of the ShadowPod that were removed once; somebody may have put them back."""
 

@@ -6,6 +6,7 @@ decides when to write. A status is a plain dict as decoded from JSON; none of th
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -77,8 +78,7 @@ def map_status(
     if "hostIP" in mapped:
         mapped["hostIP"] = facts.host_ip
         mapped["hostIPs"] = [{"ip": facts.host_ip}]
-    if translate is not None:
-        _translate(mapped, translate)
+    _map_addresses(mapped, translate)
     mapped["conditions"] = _map_conditions(remote.get("conditions") or [], local.get("conditions") or [])
     if not mapped["conditions"]:
         del mapped["conditions"]
@@ -118,11 +118,29 @@ def plan_status_patch(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
     return patch
 
 
-def _translate(status: Status, translate: Callable[[str], str]) -> None:
-    if status.get("podIP"):
-        status["podIP"] = translate(status["podIP"])
-    if status.get("podIPs"):
-        status["podIPs"] = [{**entry, "ip": translate(entry["ip"])} for entry in status["podIPs"]]
+def _map_addresses(status: Status, translate: Callable[[str], str] | None) -> None:
+    """The pod's addresses, but for those no pod can have: what the provider claims becomes an endpoint here."""
+    entries = status.pop("podIPs", None) or [{"ip": status.get("podIP")}]
+    mapped = [
+        {**entry, "ip": translate(entry["ip"]) if translate is not None else entry["ip"]}
+        for entry in entries
+        if is_pod_address(entry.get("ip"))
+    ]
+    status.pop("podIP", None)
+    if mapped:
+        status["podIP"] = mapped[0]["ip"]
+        status["podIPs"] = mapped
+
+
+def is_pod_address(address: object) -> bool:
+    """Whether a pod may have that address: a valid one that is nobody's own and not a group's."""
+    if not isinstance(address, str):
+        return False
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return not (ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified)
 
 
 def _map_conditions(remote: list[dict[str, Any]], local: list[dict[str, Any]]) -> list[dict[str, Any]]:
