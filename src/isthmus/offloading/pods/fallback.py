@@ -48,6 +48,14 @@ def plan_fallback(pod: ObjectMeta, phase: str, *, wished: bool) -> Verdict:
     return Verdict("set", "Failed", OFFLOADING_ABORTED, message)
 
 
+def barred(pod: ObjectMeta, phase: str, remote: str) -> Verdict:
+    """The verdict on a pod while the provider accepted its namespace but gives no access to the twin `remote`."""
+    if phase not in ("", "Pending"):
+        return LEAVE
+    message = f"The provider gives no access to namespace {remote} (twin of {pod.namespace}) yet"
+    return Verdict("set", "Pending", OFFLOADING_BACK_OFF, message)
+
+
 def _waiting(pod: ObjectMeta, wished: bool) -> str:
     if wished:
         return f"The provider has not accepted namespace {pod.namespace} yet"

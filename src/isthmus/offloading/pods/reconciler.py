@@ -17,7 +17,7 @@ from isthmus.kube.builtin import PODS, Pod
 from isthmus.kube.errors import Conflict, NotFound
 from isthmus.kube.objects import Key
 from isthmus.offloading.pods.creation import create_shadow, find_shadow
-from isthmus.offloading.pods.fallback import REFLECTION_DISABLED, plan_fallback
+from isthmus.offloading.pods.fallback import REFLECTION_DISABLED, Verdict, barred, plan_fallback
 from isthmus.offloading.pods.local import remove, write_status
 from isthmus.offloading.pods.memory import Memories, PodMemory, newer
 from isthmus.offloading.pods.metadata import (
@@ -63,6 +63,8 @@ class PodReconciler:
             # Called again for every pod once the caches are filled, or the provider is back.
             if self._context.health.lost and not pod.deleting:
                 await mark_unavailable(self._context, pod, memory)
+            elif twin.barred and not pod.deleting:
+                await self._say(pod, memory, barred(pod.metadata, phase_of(pod.status), twin.remote))
             return None
         shadow = twin.shadow(key.name)
         if shadow is not None:
@@ -169,15 +171,18 @@ class PodReconciler:
                 if left < UNACCEPTED_GRACE:
                     return UNACCEPTED_GRACE - left
             await remove(self._context.local, pod, memory)
-        elif verdict.action == "set":
-            status = msgspec.json.decode(pod.status)
-            present = (status.get("phase"), status.get("reason"), status.get("message"))
-            if present == (verdict.phase, verdict.reason, verdict.message):
-                return None
-            status |= {"phase": verdict.phase, "reason": verdict.reason, "message": verdict.message}
-            await write_status(self._context.local, pod, memory, status)
-            self._context.events.record(PODS, pod, REFLECTION_DISABLED, verdict.message, "Warning")
+        else:
+            await self._say(pod, memory, verdict)
         return None
+
+    async def _say(self, pod: Pod, memory: PodMemory, verdict: Verdict) -> None:
+        """Set phase, reason and message as a verdict has it, and tell of it once."""
+        if verdict.action != "set":
+            return
+        status = msgspec.json.decode(pod.status)
+        said = {"phase": verdict.phase, "reason": verdict.reason, "message": verdict.message}
+        if await write_status(self._context.local, pod, memory, {**status, **said}):
+            self._context.events.record(PODS, pod, REFLECTION_DISABLED, verdict.message, "Warning")
 
 
 def _seconds_since(timestamp: str | None) -> float:

@@ -18,6 +18,8 @@ from isthmus.offloading.pods.reconciler import PodReconciler
 from isthmus.offloading.pods.twin import TwinNamespace
 
 WORKERS = 10
+ACCESS_PATIENCE = 10.0
+"""Seconds to get access to a twin namespace before its pods say that they wait for it."""
 
 
 class PodReflection:
@@ -75,8 +77,15 @@ class PodReflection:
         twin = TwinNamespace(local, remote, self._context.remote_informers, identity)
         self._twins[local] = twin
         try:
-            await twin.follow(lambda name: self._controller.enqueue(Key(local, name)))
-            twin.ready = True
+            twin.follow(lambda name: self._controller.enqueue(Key(local, name)))
+            try:
+                async with asyncio.timeout(ACCESS_PATIENCE):
+                    await twin.synced()
+            except TimeoutError:
+                twin.barred = True
+                self.revisit(local)
+                await twin.synced()
+            twin.ready, twin.barred = True, False
             self.revisit(local)
             await asyncio.Event().wait()
         finally:

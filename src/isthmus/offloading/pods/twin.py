@@ -42,13 +42,17 @@ def forge_selectors(identity: Identity) -> tuple[str, str]:
 
 
 class TwinNamespace:
-    """The caches of one twin namespace; `ready` once both hold their first full list."""
+    """The caches of one twin namespace.
+
+    `ready` once both hold their first full list, `barred` when that takes longer than it should.
+    """
 
     def __init__(self, local: str, remote: str, informers: InformerSet, identity: Identity) -> None:
         shadow_selector, pod_selector = forge_selectors(identity)
         self.local = local
         self.remote = remote
         self.ready = False
+        self.barred = False
         self._informers = informers
         self._shadows = informers.get(SHADOWS, remote, label_selector=shadow_selector)
         self._pods = informers.get(REMOTE_PODS, remote, label_selector=pod_selector)
@@ -65,8 +69,8 @@ class TwinNamespace:
         """The names of all ShadowPods."""
         return {shadow.metadata.name for shadow in self._shadows.list()}
 
-    async def follow(self, changed: Callable[[str], None]) -> None:
-        """Call `changed` with the local name of what differs, until both caches are synced once, and on."""
+    def follow(self, changed: Callable[[str], None]) -> None:
+        """From now on call `changed` with the name of what differs."""
 
         def shadow_changed(old: Shadow | None, new: Shadow | None) -> None:
             some = new or old
@@ -82,6 +86,9 @@ class TwinNamespace:
 
         self._shadows.add_handler(shadow_changed)
         self._pods.add_handler(pod_changed)
+
+    async def synced(self) -> None:
+        """Wait until both caches hold their first full list."""
         await self._shadows.synced.wait()
         await self._pods.synced.wait()
 
