@@ -15,6 +15,7 @@ from isthmus.offloading.virtualnode.node import (
     forge_conditions,
     forge_node,
     forge_status,
+    is_ours,
     merge_conditions,
     plan_status,
     plan_taints,
@@ -50,6 +51,16 @@ def test_labels_say_what_it_is() -> None:
     assert labels["storage.liqo.io/available"] == "false"
     assert labels["node.kubernetes.io/exclude-from-external-load-balancers"] == "true"
     assert node["spec"]["taints"] == [OWN_TAINT]
+
+
+def test_a_real_node_of_the_same_name_is_not_taken_for_ours() -> None:
+    assert not is_ours(Object(metadata=ObjectMeta(name="milan")), virtual_node())
+    other = Object(metadata=ObjectMeta(name="milan", labels={"liqo.io/remote-cluster-id": "paris"}))
+    assert not is_ours(other, virtual_node())
+    ours = Object(metadata=ObjectMeta(name="milan", labels={"liqo.io/remote-cluster-id": "milan"}))
+    assert is_ours(ours, virtual_node())
+    relabelled = Object(metadata=ObjectMeta(name="milan", annotations={TAINTS: ""}))
+    assert is_ours(relabelled, virtual_node())
 
 
 def test_the_providers_architecture_is_shown_where_it_is_known() -> None:

@@ -6,22 +6,11 @@ pod's (`<pod>-token`), and each projected token becomes an item of it. Everythin
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from isthmus.api import names
 
 ROOT_CA = "kube-root-ca.crt"
-
-
-def token_secret(pod: str) -> str:
-    """The Secret in the twin namespace that holds the tokens of a pod (wire.md 2)."""
-    return f"{pod}-token"
-
-
-def token_key(volume: str, path: str) -> str:
-    """The key of one projected token in that Secret (wire.md 2)."""
-    return f"{volume}-{hashlib.sha256(path.encode()).hexdigest()[:6]}"
 
 
 def forge_volumes(
@@ -56,8 +45,8 @@ def _source(
     if token is not None:
         if not tokens:
             return None
-        item = {"key": token_key(volume, token["path"]), "path": token["path"]}
-        return {"secret": {"name": token_secret(pod), "items": [item]}}
+        item = {"key": names.token_key(volume, token["path"]), "path": token["path"]}
+        return {"secret": {"name": names.token_secret(pod), "items": [item]}}
     config_map = source.get("configMap")
     if config_map is not None and config_map.get("name") == ROOT_CA:
         return {"configMap": {**config_map, "name": root_ca}}

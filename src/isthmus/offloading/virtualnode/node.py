@@ -71,8 +71,14 @@ def creates_node(virtual_node: VirtualNode) -> bool:
 
 
 def is_ours(node: Object, virtual_node: VirtualNode) -> bool:
-    """Whether a Node of the VirtualNode's name is its own, not a real one or another provider's."""
-    return node.metadata.labels.get(labels.REMOTE_CLUSTER_ID) == virtual_node.spec.cluster_id
+    """Whether a Node of the VirtualNode's name is its own, not a real one or another provider's.
+
+    By its label, or, where somebody changed that, by the annotation we set on every Node of ours.
+    """
+    found = node.metadata
+    return found.labels.get(labels.REMOTE_CLUSTER_ID) == virtual_node.spec.cluster_id or (
+        TAINTS in found.annotations
+    )
 
 
 def forge_labels(virtual_node: VirtualNode) -> dict[str, str]:
