@@ -57,7 +57,7 @@ async def _uninstall(credentials: Credentials, namespace: str, purge: bool, time
     async with connect(credentials, namespace=namespace) as cluster:
         await identify(cluster)
         with explained(cluster, "uninstalling"):
-            if not await is_anything_left(cluster.client, namespace):
+            if not await is_anything_left(cluster.client, namespace, purge):
                 progress.note("Isthmus is not installed there; nothing to remove")
                 return
             await remove(cluster.client, namespace, purge, timeout, progress)

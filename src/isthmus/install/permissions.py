@@ -15,7 +15,7 @@ from isthmus.kube.objects import Base, Manifest, Object
 from isthmus.kube.resource import Resource
 
 APPLY = ("create", "patch")
-REMOVE = ("delete",)
+REMOVE = ("list", "delete")
 
 
 class ReviewStatus(Base, frozen=True, kw_only=True):

@@ -146,6 +146,12 @@ async def wait_for_controller(client: Client, namespace: str, deadline: Deadline
         )
 
 
+async def is_running(client: Client, namespace: str) -> bool:
+    """Whether a controller is there to do anything."""
+    rollout = await client.find(_ROLLOUTS, names.CONTROLLER, namespace)
+    return rollout is not None and rollout.status.ready_replicas > 0
+
+
 async def _pods(client: Client, namespace: str) -> list[Pod]:
     selector = ",".join(f"{key}={value}" for key, value in SELECTOR.items())
     listed = await client.list(_PODS, namespace, label_selector=selector)

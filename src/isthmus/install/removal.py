@@ -12,12 +12,17 @@ from typing import Any
 
 from isthmus.api import labels, names
 from isthmus.api.crds import custom_resource_definitions
+from isthmus.install.apply import Definition
 from isthmus.install.errors import InstallError
 from isthmus.install.ownership import OWN_SELECTOR
+from isthmus.install.permissions import REMOVE, check_permissions
 from isthmus.install.progress import Progress, Step
+from isthmus.install.readiness import is_running
+from isthmus.install.render import render
 from isthmus.install.served import prunable_resources
 from isthmus.install.survey import refuse_foreign
 from isthmus.install.usage import check_unused, liqo_resources, list_served
+from isthmus.install.values import Values
 from isthmus.install.waiting import Deadline, wait_until
 from isthmus.install.workload import SELECTOR
 from isthmus.kube.builtin import (
@@ -48,6 +53,8 @@ async def uninstall(client: Client, namespace: str, purge: bool, timeout: float,
     deadline = Deadline(timeout)
     with progress.step("Checking that nothing uses it") as step:
         version = await client.version()
+        everything = render(Values().with_cluster_id("any"), namespace, version)
+        await check_permissions(client, everything, REMOVE)
         await refuse_foreign(client, namespace)
         await check_unused(client)
         step.title = f"Kubernetes {version}, no peering, no extended namespace"
@@ -56,7 +63,8 @@ async def uninstall(client: Client, namespace: str, purge: bool, timeout: float,
             await _delete_all(client, resource, OWN_SELECTOR)
         step.title = "Webhooks removed"
     with progress.step("Removing what the controller made") as step:
-        await _delete_made(client, purge, deadline.within(CLEANUP_PATIENCE), step)
+        patience = CLEANUP_PATIENCE if await is_running(client, namespace) else 0.0
+        await _delete_made(client, purge, deadline.within(patience), step)
         step.title = "What the controller made is removed"
     with progress.step("Ending the controller") as step:
         await _end_controller(client, namespace, deadline, step)
@@ -72,9 +80,10 @@ async def uninstall(client: Client, namespace: str, purge: bool, timeout: float,
         await _purge(client, deadline, progress)
 
 
-async def is_anything_left(client: Client, namespace: str) -> bool:
-    """Whether there is anything of an installation in the cluster, its kinds included."""
-    for resource in [*prunable_resources(), CRDS.partial(), NAMESPACES.partial()]:
+async def is_anything_left(client: Client, namespace: str, purge: bool) -> bool:
+    """Whether there is anything of an installation to remove; the kinds count only for a purge."""
+    everywhere = [NAMESPACES.partial(), *([CRDS.partial()] if purge else [])]
+    for resource in [*prunable_resources(), *everywhere]:
         where = namespace if resource.namespaced else ""
         try:
             if (await client.list(resource, where, label_selector=OWN_SELECTOR)).items:
@@ -169,15 +178,21 @@ async def _delete_namespaces(client: Client, spaces: list[str], deadline: Deadli
 
     async def missing() -> str:
         for name in spaces:
-            if await client.find(NAMESPACES.partial(), name) is not None:
-                return f"namespace {name} is still there"
+            found = await client.find(NAMESPACES.view(Definition), name)
+            if found is not None:
+                return f"namespace {name} is still there{_what_holds(found)}"
         return ""
 
     if not await wait_until(missing, deadline, step):
         raise InstallError(
-            f"{await missing()} after {deadline.seconds:.0f} s",
-            "kubectl describe namespace says what holds it; then run this again",
+            f"{await missing()} after {deadline.seconds:.0f} s", "mend that, then run this again"
         )
+
+
+def _what_holds(space: Definition) -> str:
+    conditions = [each for each in space.status.conditions if each.get("status") == "True"]
+    remaining = [each.get("message", "") for each in conditions if "Remaining" in each.get("type", "")]
+    return f" ({' '.join(remaining)})" if remaining else ""
 
 
 async def _purge(client: Client, deadline: Deadline, progress: Progress) -> None:

@@ -18,6 +18,7 @@ from isthmus.install.render import render
 from isthmus.install.survey import Survey, changes, survey
 from isthmus.install.values import Tree, Values, tree
 from isthmus.install.waiting import Deadline
+from isthmus.install.webhooks import enabled_webhooks
 from isthmus.kube.client import Client
 from isthmus.kube.objects import Manifest
 
@@ -34,7 +35,7 @@ def choose_cluster_id(values: Values, existing: str) -> Values:
     if existing and wanted and wanted != existing:
         raise InstallError(
             f'--cluster-id {wanted}: this cluster is installed as "{existing}", and peers know it by that id',
-            f"leave it out, or run isthmus uninstall --purge first to make it {wanted}",
+            f"leave it out, or run isthmus uninstall first to make it {wanted}",
         )
     return values.with_cluster_id(wanted or existing or f"cluster-{secrets.token_hex(4)}")
 
@@ -60,9 +61,10 @@ async def install(
     with progress.step("Waiting for the controller") as step:
         await wait_for_controller(client, namespace, deadline, step)
         step.title = "The controller is ready"
-    with progress.step("Waiting for the admission webhooks") as step:
-        await wait_for_webhooks(client, values, namespace, deadline, step)
-        step.title = "The API server reaches the admission webhooks"
+    if enabled_webhooks(values):
+        with progress.step("Waiting for the admission webhooks") as step:
+            await wait_for_webhooks(client, values, namespace, deadline, step)
+            step.title = "The API server reaches the admission webhooks"
     return values.cluster_id
 
 
@@ -82,6 +84,8 @@ def changed_values(before: Tree, after: Tree) -> list[str]:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return "unset" if value in (None, "", [], {}) else str(value)
 
 
@@ -91,12 +95,13 @@ async def _apply(
     definitions = [each for each in manifests if each["kind"] == "CustomResourceDefinition"]
     spaces = [each for each in manifests if each["kind"] == "Namespace"]
     rest = [each for each in manifests if each not in definitions and each not in spaces]
-    with progress.step(f"Serving {len(definitions)} kinds") as step:
+    with progress.step(f"Having {len(definitions)} kinds served") as step:
         await apply_together(client, definitions)
         if not await wait_established(client, definitions, deadline.within(SERVING_PATIENCE), step):
             raise InstallError(
                 "the API server does not serve the kinds of Isthmus", "look at kubectl get crd"
             )
+        step.title = f"{len(definitions)} kinds served"
     with progress.step(f"Applying {len(rest) + 1} objects") as step:
         await apply_all(client, spaces + rest, deadline)
         removed = await prune(client, manifests, namespace)

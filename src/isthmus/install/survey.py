@@ -13,6 +13,7 @@ from isthmus.install.values import Tree
 from isthmus.kube.builtin import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, ConfigMap
 from isthmus.kube.client import Client
 
+_CONTROLLER_SELECTOR = f"{labels.APP_NAME}=controller-manager,{labels.APP_COMPONENT}=controller-manager"
 _CLUSTER_ID_SELECTOR = f"{labels.APP_NAME}=clusterid-configmap"
 
 
@@ -32,20 +33,13 @@ async def survey(client: Client, namespace: str) -> Survey:
     Raises InstallError where another installation, or a stock Liqo, is in the way.
     """
     kubernetes = await client.version()
-    found = await client.list(CONFIG_MAPS, label_selector=_CLUSTER_ID_SELECTOR)
-    elsewhere = [each for each in found.items if each.metadata.namespace != namespace]
-    if elsewhere:
-        there = elsewhere[0].metadata.namespace
-        raise InstallError(
-            f'there is an installation in namespace "{there}" (ConfigMap {elsewhere[0].key})',
-            f"a cluster holds one: add --namespace {there}, or uninstall that one first",
-        )
     space = await client.find(NAMESPACES.partial(), namespace)
     if space is not None and space.deleting:
         raise InstallError(
             f'namespace "{namespace}" is being deleted', "wait until it is gone, then run this again"
         )
     await refuse_foreign(client, namespace)
+    found = await client.list(CONFIG_MAPS, namespace, label_selector=_CLUSTER_ID_SELECTOR)
     record = await client.find(CONFIG_MAPS, RECORD, namespace)
     cluster_id = found.items[0].data.get(names.CLUSTER_ID_KEY, "") if found.items else ""
     if record is None:
@@ -54,14 +48,21 @@ async def survey(client: Client, namespace: str) -> Survey:
 
 
 async def refuse_foreign(client: Client, namespace: str) -> None:
-    """Raise InstallError where the namespace holds an installation of somebody else."""
-    deployment = await client.find(DEPLOYMENTS.partial(), names.CONTROLLER, namespace)
-    if deployment is not None and not is_own(deployment.metadata.labels):
-        manager = deployment.metadata.labels.get(labels.APP_MANAGED_BY, "somebody else")
-        raise InstallError(
-            f"Deployment {namespace}/{names.CONTROLLER} was installed by {manager}",
-            "remove that installation first (for stock Liqo: liqoctl uninstall)",
-        )
+    """Raise InstallError where there is an installation in another namespace, or one of somebody else."""
+    found = await client.list(DEPLOYMENTS.partial(), label_selector=_CONTROLLER_SELECTOR)
+    for deployment in found.items:
+        if not is_own(deployment.metadata.labels):
+            manager = deployment.metadata.labels.get(labels.APP_MANAGED_BY, "somebody else")
+            raise InstallError(
+                f"Deployment {deployment.key} was installed by {manager}",
+                "remove that installation first (for stock Liqo: liqoctl uninstall)",
+            )
+        if deployment.metadata.namespace != namespace:
+            there = deployment.metadata.namespace
+            raise InstallError(
+                f'there is an installation in namespace "{there}" (Deployment {deployment.key})',
+                f"a cluster holds one: add --namespace {there}, or uninstall that one first",
+            )
 
 
 def _recorded(record: ConfigMap) -> Tree:

@@ -1,0 +1,31 @@
+"""A small lab apart, one cluster with one node, for tests that install and remove: the shared one stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from isthmus import lab
+from tests.cluster.support import Cluster, lab_cluster
+
+ENVIRONMENT = {"ISTHMUS_LAB_NAME": "install", "ISTHMUS_LAB_NETWORK": "10.214.0.0/16"}
+
+
+@pytest.fixture(scope="session")
+def small() -> Iterator[Cluster]:
+    """One cluster with the image of Isthmus and nothing else."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        lab.down()
+        lab.up(clusters=1, workers=1)
+        try:
+            lab.load_image(str(lab.build_image()))
+            cluster = lab_cluster("rome")
+            patch.undo()
+            yield cluster
+        finally:
+            for name, value in ENVIRONMENT.items():
+                patch.setenv(name, value)
+            lab.down()
