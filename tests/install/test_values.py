@@ -178,3 +178,8 @@ def test_the_printed_values_are_plain_yaml() -> None:
     printed = to_yaml(tree(Values()))
     assert yaml.safe_load(printed) == msgspec.to_builtins(Values())
     assert "&id" not in printed
+
+
+def test_every_value_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "install.md").read_text(encoding="utf-8")
+    assert [name for name in known_names() if f"`{name}`" not in text] == []

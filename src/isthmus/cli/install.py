@@ -43,18 +43,10 @@ def told() -> Iterator[None]:
 
 
 def values_options(command: Any) -> Any:
-    """The flags that say what the installation is to be like; the command takes them as `flags`."""
-
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        flags = {name: kwargs.pop(name) for name in _FLAGS}
-        return command(*args, flags=flags, **kwargs)
-
-    wrapper.__name__, wrapper.__doc__ = command.__name__, command.__doc__
-    wrapper.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
-    decorated: Any = wrapper
+    """The flags that say what the installation is to be like; the command takes them as `**flags`."""
     for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return decorated
+        command = option(command)
+    return command
 
 
 _OPTIONS = (
@@ -87,20 +79,6 @@ _OPTIONS = (
     click.option("--set-string", "strings", metavar="NAME=VALUE", multiple=True, hidden=True),
     click.option("--disable-telemetry", is_flag=True, hidden=True),
 )
-_FLAGS = (
-    "cluster_id",
-    "cluster_labels",
-    "api_server_url",
-    "pod_cidr",
-    "service_cidr",
-    "reserved_subnets",
-    "version",
-    "image",
-    "values",
-    "assignments",
-    "strings",
-    "disable_telemetry",
-)
 
 
 @click.command(
@@ -125,10 +103,10 @@ _FLAGS = (
 def install(
     resolve: Callable[[], Credentials],
     namespace: str,
-    flags: dict[str, Any],
     only_output_values: bool,
     dry_run: bool,
     timeout: float,
+    **flags: Any,
 ) -> None:
     """Install Isthmus in a cluster, or upgrade it.
 
