@@ -26,7 +26,7 @@ unit: prepare  ## Tests that need no cluster
 	@.venv/bin/pytest -m "not cluster"
 
 cluster: prepare  ## Tests on the lab's real clusters (root)
-	@.venv/bin/pytest -m cluster tests/cluster
+	@.venv/bin/pytest -m cluster
 
 bench: prepare  ## The figures of docs/benchmarks.md, taken anew on the lab
 	@.venv/bin/python -m tests.bench.offloading

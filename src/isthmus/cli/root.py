@@ -38,7 +38,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "unoffload": Entry("isthmus.cli.unoffload", "Take namespaces back."),
     },
     "Development": {
-        "lab": Entry("isthmus.cli.lab", "Real Kubernetes clusters on this one machine, without Docker. Needs root."),
+        "lab": Entry(
+            "isthmus.cli.lab", "Real Kubernetes clusters on this one machine, without Docker. Needs root."
+        ),
     },
 }
 ENTRIES: dict[str, Entry] = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
