@@ -75,6 +75,9 @@ NETWORK_TYPE = "ipam.liqo.io/network-type"
 NETWORK_NOT_REMAPPED = "ipam.liqo.io/network-not-remapped"
 NETWORK_SHARED = "ipam.liqo.io/network-shared"
 IP_TYPE = "ipam.liqo.io/ip-type"
+NETWORK_NAMESPACE = "ipam.liqo.io/network-namespace"
+NETWORK_NAME = "ipam.liqo.io/network-name"
+CIDR_TYPE = "configuration.liqo.io/cidr-type"
 GATEWAY_TEMPLATE = "networking.liqo.io/gatewaytemplate"
 
 # Finalizers
@@ -85,6 +88,8 @@ FINALIZER_NAMESPACE_MAP = "namespacemap-controller.liqo.io/finalizer"
 FINALIZER_NAMESPACE_OFFLOADING = "namespaceoffloading-controller.liqo.io/finalizer"
 FINALIZER_VIRTUAL_NODE = "virtualnode-controller.liqo.io/finalizer"
 FINALIZER_API_SERVER_CHECKER = "api-server-checker.liqo.io/finalizer"
+FINALIZER_NETWORK = "network.ipam.liqo.io/finalizer"
+FINALIZER_IP = "ip.ipam.liqo.io/finalizer"
 
 # Field managers seen on objects
 REFLECTION_MANAGER = "reflection.liqo.io"
