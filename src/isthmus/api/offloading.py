@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Raw, field
 
 from isthmus.api.authentication import SecretReference
+from isthmus.api.endpoints import Endpoint, EndpointPort
 from isthmus.kube.objects import EMPTY_OBJECT, Base, Object, RawObject
 from isthmus.kube.resource import Resource
 
@@ -176,6 +177,26 @@ class ShadowPod(Object, frozen=True, kw_only=True):
     status: ShadowPodStatus = field(default_factory=ShadowPodStatus)
 
 
+class EndpointSliceTemplate(Base, frozen=True, kw_only=True):
+    """What the EndpointSlice is made of."""
+
+    address_type: str = ""
+    endpoints: list[Endpoint] = field(default_factory=list)
+    ports: list[EndpointPort] = field(default_factory=list)
+
+
+class ShadowEndpointSliceSpec(Base, frozen=True, kw_only=True):
+    """The endpoints as the consumer knows them."""
+
+    template: EndpointSliceTemplate = field(default_factory=EndpointSliceTemplate)
+
+
+class ShadowEndpointSlice(Object, frozen=True, kw_only=True):
+    """On the provider: endpoints of a consumer's Service; it has no status."""
+
+    spec: ShadowEndpointSliceSpec = field(default_factory=ShadowEndpointSliceSpec)
+
+
 class VkOptionsTemplate(RawObject, frozen=True, kw_only=True):
     """Defaults for virtual nodes."""
 
@@ -185,6 +206,9 @@ NAMESPACE_OFFLOADINGS = Resource(
     GROUP, VERSION, "namespaceoffloadings", "NamespaceOffloading", NamespaceOffloading
 )
 QUOTAS = Resource(GROUP, VERSION, "quotas", "Quota", Quota)
+SHADOW_ENDPOINT_SLICES = Resource(
+    GROUP, VERSION, "shadowendpointslices", "ShadowEndpointSlice", ShadowEndpointSlice
+)
 SHADOW_PODS = Resource(GROUP, VERSION, "shadowpods", "ShadowPod", ShadowPod)
 VIRTUAL_NODES = Resource(GROUP, VERSION, "virtualnodes", "VirtualNode", VirtualNode)
 VK_OPTIONS_TEMPLATES = Resource(GROUP, VERSION, "vkoptionstemplates", "VkOptionsTemplate", VkOptionsTemplate)
