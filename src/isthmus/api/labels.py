@@ -86,6 +86,12 @@ NETWORK_NAMESPACE = "ipam.liqo.io/network-namespace"
 NETWORK_NAME = "ipam.liqo.io/network-name"
 CIDR_TYPE = "configuration.liqo.io/cidr-type"
 GATEWAY_TEMPLATE = "networking.liqo.io/gatewaytemplate"
+GATEWAY_RESOURCE = "networking.liqo.io/gateway-resource"
+GATEWAY_COMPONENT = "networking.liqo.io/component"
+GATEWAY_COMPONENT_VALUE = "gateway"
+GATEWAY_NAME = "networking.liqo.io/gateway-name"
+GATEWAY_NAMESPACE = "networking.liqo.io/gateway-namespace"
+ACTIVE_GATEWAY = "networking.liqo.io/active"
 
 # Finalizers
 FINALIZER_TENANT = "tenant.liqo.io/finalizer"
@@ -94,6 +100,12 @@ FINALIZER_REPLICATION = "crdreplicator.liqo.io/resource"
 FINALIZER_NAMESPACE_MAP = "namespacemap-controller.liqo.io/finalizer"
 FINALIZER_NAMESPACE_OFFLOADING = "namespaceoffloading-controller.liqo.io/finalizer"
 FINALIZER_VIRTUAL_NODE = "virtualnode-controller.liqo.io/finalizer"
+FINALIZER_GATEWAY_BINDING = "networking.liqo.io/clusterrolebinding"
+FINALIZERS_INTERNAL_FABRIC = (
+    "networking.liqo.io/internal-fabric-geneve-tunnel-finalizer",
+    "internalfabric-controller.liqo.io/finalizer",
+)
+FINALIZER_INTERNAL_NODE = "internalnodes-route.liqo.io/finalizer"
 FINALIZER_API_SERVER_CHECKER = "api-server-checker.liqo.io/finalizer"
 FINALIZER_NETWORK = "network.ipam.liqo.io/finalizer"
 FINALIZER_IP = "ip.ipam.liqo.io/finalizer"

@@ -1,4 +1,4 @@
-"""networking.liqo.io: address ranges, gateways, tunnels, and what users write for routes and rules (api-fields.md).
+"""networking.liqo.io: address ranges, gateways and tunnels (api-fields.md); routes and nftables tables are in `routing`.
 
 The structs that a peer's administrators or stock Liqo may have written are forgiving: every field has a default, so
 that an object can always be read and judged by whoever uses it.
@@ -8,66 +8,6 @@ from __future__ import annotations
 
 from msgspec import Raw, field
 
-from isthmus.api.routing import (
-    FIREWALL_CONFIGURATIONS as FIREWALL_CONFIGURATIONS,
-)
-from isthmus.api.routing import (
-    ROUTE_CONFIGURATIONS as ROUTE_CONFIGURATIONS,
-)
-from isthmus.api.routing import (
-    Chain as Chain,
-)
-from isthmus.api.routing import (
-    ChainRules as ChainRules,
-)
-from isthmus.api.routing import (
-    FilterRule as FilterRule,
-)
-from isthmus.api.routing import (
-    FirewallConfiguration as FirewallConfiguration,
-)
-from isthmus.api.routing import (
-    FirewallConfigurationSpec as FirewallConfigurationSpec,
-)
-from isthmus.api.routing import (
-    FirewallTable as FirewallTable,
-)
-from isthmus.api.routing import (
-    HostCondition as HostCondition,
-)
-from isthmus.api.routing import (
-    HostStatus as HostStatus,
-)
-from isthmus.api.routing import (
-    Match as Match,
-)
-from isthmus.api.routing import (
-    MatchProtocol as MatchProtocol,
-)
-from isthmus.api.routing import (
-    MatchSide as MatchSide,
-)
-from isthmus.api.routing import (
-    NatRule as NatRule,
-)
-from isthmus.api.routing import (
-    Route as Route,
-)
-from isthmus.api.routing import (
-    RouteConfiguration as RouteConfiguration,
-)
-from isthmus.api.routing import (
-    RouteConfigurationSpec as RouteConfigurationSpec,
-)
-from isthmus.api.routing import (
-    RouteRule as RouteRule,
-)
-from isthmus.api.routing import (
-    RoutingRule as RoutingRule,
-)
-from isthmus.api.routing import (
-    RoutingTable as RoutingTable,
-)
 from isthmus.kube.objects import EMPTY_OBJECT, Base, Object
 from isthmus.kube.resource import Resource
 
