@@ -1,4 +1,4 @@
-"""networking.liqo.io: address ranges, gateways and tunnels (api-fields.md); routes and nftables tables are in `routing`.
+"""networking.liqo.io: address ranges, gateways and tunnels (api-fields.md); routes and rules are in `routing`.
 
 The structs that a peer's administrators or stock Liqo may have written are forgiving: every field has a default, so
 that an object can always be read and judged by whoever uses it.
