@@ -1,0 +1,38 @@
+"""Configurations: which ranges a peer has, and under which ones they are seen here (behaviour.md 5.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from isthmus.api import labels
+from isthmus.api.ipam import IPS, NETWORKS, Network
+from isthmus.api.networking import CONFIGURATIONS
+from isthmus.kube.manager import Manager
+from isthmus.kube.objects import Key
+from isthmus.kube.options import Options
+from isthmus.kube.reconcile import Controller
+from isthmus.network.configuration.reconciler import ConfigurationReconciler
+from isthmus.network.ipam.installation import EXTERNAL, POD
+from isthmus.network.ownership import controller_keys
+
+__all__ = ["setup"]
+
+WORKERS = 2
+
+
+def setup(manager: Manager, options: Options) -> None:
+    """Add the controller of Configurations to the process."""
+    configurations = manager.informers.get(CONFIGURATIONS)
+    networks, ips = manager.informers.get(NETWORKS), manager.informers.get(IPS)
+    reconciler = ConfigurationReconciler(manager, configurations, networks, ips, options.namespace)
+    controller = manager.add(Controller("configuration", reconciler.reconcile, workers=WORKERS))
+
+    def keys_of_network(network: Network) -> Iterable[Key]:
+        own = network.metadata.namespace == options.namespace
+        if own and network.metadata.labels.get(labels.NETWORK_TYPE) in (POD, EXTERNAL):
+            return [configuration.key for configuration in configurations.list()]
+        return controller_keys(network, CONFIGURATIONS)
+
+    controller.watch(configurations)
+    controller.watch(networks, keys_of_network)
+    controller.watch(ips, lambda ip: controller_keys(ip, CONFIGURATIONS))

@@ -1,0 +1,40 @@
+"""IPAM: which ranges and addresses are in use in this cluster and how a peer's are seen (behaviour.md 5.2).
+
+Two controllers of one worker each. All they know is in the Network and IP objects, read anew at every start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from isthmus.api.cidr import parse_cidr
+from isthmus.api.ipam import IPS, NETWORKS
+from isthmus.kube.manager import Manager
+from isthmus.kube.options import Options
+from isthmus.kube.reconcile import Controller
+from isthmus.network.ipam.installation import DEFAULT_POOLS, InstalledRanges, forge_networks
+from isthmus.network.ipam.internal import InternalAddresses, internal_range
+from isthmus.network.ipam.ips import IPReconciler
+from isthmus.network.ipam.ledger import NetworkLedger
+from isthmus.network.ipam.networks import NetworkReconciler, retry_when_one_goes
+from isthmus.network.ipam.services import MANAGER, SLICE_MANAGED_BY, SLICES
+
+__all__ = ["InstalledRanges", "InternalAddresses", "forge_networks", "internal_range", "setup"]
+
+
+def setup(manager: Manager, options: Options, pools: Sequence[str] = DEFAULT_POOLS) -> None:
+    """Add the controllers of Networks and IPs to the process. Raises ValueError for a pool that is no CIDR."""
+    networks, ips = manager.informers.get(NETWORKS), manager.informers.get(IPS)
+    ledger = NetworkLedger([parse_cidr(pool) for pool in pools])
+    # The ledger comes first: it must know of a change before the controller asks it.
+    networks.add_handler(ledger.observe)
+    reconciler = NetworkReconciler(manager, networks, ledger)
+    controller = manager.add(Controller("network", reconciler.reconcile))
+    controller.watch(networks)
+    networks.add_handler(retry_when_one_goes(controller, reconciler))
+    slices = manager.informers.get(SLICES.partial(), label_selector=f"{SLICE_MANAGED_BY}={MANAGER}")
+    places = IPReconciler(manager, ips, networks, slices, options.namespace)
+    addresses = manager.add(Controller("ip", places.reconcile))
+    addresses.watch(ips)
+    addresses.watch(slices)  # A slice has the name of its IP.
+    addresses.watch(networks, places.keys_of_network)
