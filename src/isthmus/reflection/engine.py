@@ -3,7 +3,8 @@
 A `ReflectedKind` says, in pure functions, what is particular to a kind; `Reflector` does the rest: it borrows a
 local informer and one of what we have reflected already, compares, applies, deletes. It owns no state but what
 keeps it from repeating itself (which faults were told, which repairs keep being undone). Every write is guarded
-against foreign objects (`guarded.py`).
+against foreign objects (`guarded.py`). Where a copy depends on more than its original, the kind names the `Source`s:
+they are watched as well, and a change of theirs has the local objects that depend on it looked at again.
 
 How it fails: a provider that is away raises, and the key is tried again with back-off; a refusal that only
 people can mend (a foreign object in the way, an object the provider finds invalid) is told once by an event and
@@ -13,7 +14,7 @@ looked at again every few minutes; a repair that somebody over there keeps undoi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -28,12 +29,31 @@ from isthmus.reflection.metadata import forge_metadata, is_ours, is_wanted, same
 from isthmus.reflection.repairs import Repairs
 from isthmus.reflection.session import ReflectionSession, ReflectorOptions
 
+Cache = Informer[Any]
 L = TypeVar("L", bound=Object)
 R = TypeVar("R", bound=Object)
 
 TOO_LARGE = 413
 UNMENDED = 120.0
 """Seconds until a fault that only people can mend is looked at again."""
+
+PATIENCE = 3.0
+"""Seconds in which what a copy lacks may still come by itself, before anybody is told."""
+
+
+class NotReflectableError(Exception):
+    """A local object cannot be reflected as it is; the text says why, for people."""
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """Objects of this cluster on which copies depend beside their originals."""
+
+    resource: Resource[Any]
+    in_namespace: bool = False
+    """Whether only those of the local namespace count."""
+    label_selector: str = ""
+    links: Callable[[Any], Iterable[str]]
+    """Under which names local objects refer to it: those that the kind's own `links` gives."""
 
 
 class ReflectedKind(Struct, Generic[L, R], frozen=True, kw_only=True):
@@ -60,6 +80,14 @@ class ReflectedKind(Struct, Generic[L, R], frozen=True, kw_only=True):
     """Whether a local object is to be reflected."""
     owns: Callable[[R], bool] = lambda remote: True
     """Whether a copy belongs to this kind rather than to another one of the same resource."""
+    sources: tuple[Source, ...] = ()
+    links: Callable[[L], Iterable[str]] = lambda local: ()
+    """What of `sources` a local object depends on; also an index of their caches."""
+    prepare: Callable[[L, tuple[Cache, ...]], L] | None = None
+    """Make of a local object what is to be copied, from the caches of `sources` in their order; every other function
+    but `links` gets the result. For kinds whose objects are cached whole. Raises NotReflectableError."""
+    shortcoming: Callable[[L], str] = lambda local: ""
+    """What of a prepared object cannot be reflected yet though the rest is, "" for nothing."""
     complete: Callable[[L], bool] = lambda local: True
     same: Callable[[L, R], bool]
     """Whether original and copy are equal but for their metadata."""
@@ -67,6 +95,11 @@ class ReflectedKind(Struct, Generic[L, R], frozen=True, kw_only=True):
     """Whether the copy cannot be changed into what it should be, and must be made anew."""
     forge: Callable[[L], Manifest]
     """The copy but for its metadata."""
+
+
+def index_name(kind: str) -> str:
+    """The index by `links` that every cache read by the kind of that name has."""
+    return f"reflection of {kind}"
 
 
 class Reflector(Generic[L, R]):
@@ -86,6 +119,8 @@ class Reflector(Generic[L, R]):
         self._options = session.reflectors.get(kind.name, ReflectorOptions())
         self._locals: Informer[L] | None = None
         self._remotes: Informer[R] | None = None
+        self._caches: tuple[Cache, ...] = ()
+        self._lacking: dict[Key, float] = {}
         self._told: dict[Key, str] = {}
         self._repairs = Repairs()
 
@@ -106,11 +141,31 @@ class Reflector(Generic[L, R]):
         controller = Controller(name, self.reconcile, workers=workers)
         controller.watch(locals_)
         controller.watch(remotes, self._originals)
+        self._watch_sources(controller, locals_)
         try:
             await controller.run()
         finally:
-            session.local_informers.release(locals_)
+            for informer in (locals_, *self._caches):
+                session.local_informers.release(informer)
             session.remote_informers.release(remotes)
+
+    def _watch_sources(self, controller: Controller, locals_: Informer[L]) -> None:
+        """Have local objects looked at again when what they depend on changes."""
+        index = index_name(self._kind.name)
+        locals_.add_index(index, self._kind.links)
+        for source in self._kind.sources:
+            cache = self._session.local_informers.get(
+                source.resource,
+                self._local_namespace if source.in_namespace else "",
+                label_selector=source.label_selector,
+            )
+            cache.add_index(index, source.links)
+            self._caches += (cache,)
+
+            def dependents(object: Object, links: Callable[[Any], Iterable[str]] = source.links) -> set[Key]:
+                return {local.key for link in links(object) for local in locals_.by_index(index, link)}
+
+            controller.watch(cache, dependents)
 
     def _originals(self, remote: R) -> tuple[Key, ...]:
         name = self._kind.local_name(remote.metadata.name) if self._kind.owns(remote) else None
@@ -128,12 +183,16 @@ class Reflector(Generic[L, R]):
         remote = self._remotes.get(Key(self._remote_namespace, remote_name))
         if remote is not None and not kind.owns(remote):
             remote = None
+        if local is not None and kind.prepare is not None:
+            try:
+                local = kind.prepare(local, self._caches)
+            except NotReflectableError as error:
+                return self._fault(local, str(error))
         if local is None or not kind.takes(local, self._options):
             await self._remove(key, local, remote)
             return None
         if remote is not None and self._equal(local, remote):
-            self._told.pop(key, None)
-            return None
+            return self._done(local)
         pause = self._repairs.pause(key, local.metadata.resource_version, _now())
         if pause > 0:
             return pause
@@ -149,6 +208,7 @@ class Reflector(Generic[L, R]):
 
     async def _remove(self, key: Key, local: L | None, remote: R | None) -> None:
         self._told.pop(key, None)
+        self._lacking.pop(key, None)
         self._repairs.forget(key)
         if remote is None:
             return
@@ -176,8 +236,7 @@ class Reflector(Generic[L, R]):
         if not written:
             name = self._kind.remote_name(key.name)
             return self._fault(local, f"{self._remote_namespace}/{name} already exists at the provider")
-        self._told.pop(key, None)
-        return None
+        return self._done(local)
 
     async def _bring(self, key: Key, local: L, remote: R | None) -> bool:
         """Make the copy what it should be; False where a foreign object is in its place."""
@@ -197,6 +256,16 @@ class Reflector(Generic[L, R]):
             return bool(outcome.version) or outcome.present is not None
         await guarded.change(client, kind.remote, manifest, remote)
         return True
+
+    def _done(self, local: L) -> float | None:
+        """The copy is what it can be; seconds until to look again at what it lacks."""
+        shortcoming = self._kind.shortcoming(local)
+        if not shortcoming:
+            self._told.pop(local.key, None)
+            self._lacking.pop(local.key, None)
+            return None
+        left = self._lacking.setdefault(local.key, _now()) + PATIENCE - _now()
+        return left if left > 0 else self._fault(local, shortcoming)
 
     def _fault(self, local: L, message: str) -> float:
         self._tell(local, message)

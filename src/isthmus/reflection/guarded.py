@@ -1,4 +1,4 @@
-"""Writing at the provider, never over what is not ours, however the races fall.
+"""Writing where others write too, never over what is not ours, however the races fall.
 
 - An object that seems absent is applied with resourceVersion "1", which no stored object has (etcd and its kin
   count on from there): the API server creates it, or refuses with a conflict. Server-side apply has no other
@@ -37,7 +37,12 @@ class Outcome(Struct, Generic[R], frozen=True):
 
 
 async def create(
-    client: Client, resource: Resource[R], manifest: Manifest, ours: Callable[[R], bool]
+    client: Client,
+    resource: Resource[R],
+    manifest: Manifest,
+    ours: Callable[[R], bool],
+    *,
+    field_manager: str = labels.REFLECTION_MANAGER,
 ) -> Outcome[R]:
     """Create an object where there is none of its name.
 
@@ -45,7 +50,8 @@ async def create(
     """
     name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
     try:
-        return Outcome(await _apply(client, resource, manifest, resourceVersion=ABSENT), None)
+        version = await _apply(client, resource, manifest, field_manager, resourceVersion=ABSENT)
+        return Outcome(version, None)
     except Conflict:
         found = await client.find(resource, name, namespace)
     if found is None:
@@ -53,13 +59,20 @@ async def create(
     return Outcome("", found if ours(found) else None)
 
 
-async def change(client: Client, resource: Resource[R], manifest: Manifest, present: R) -> str:
+async def change(
+    client: Client,
+    resource: Resource[R],
+    manifest: Manifest,
+    present: R,
+    *,
+    field_manager: str = labels.REFLECTION_MANAGER,
+) -> str:
     """Change an object of ours; the resourceVersion written.
 
     Raises Conflict where it is not that very one any more, and the errors of `Client.apply`.
     """
     try:
-        return await _apply(client, resource, manifest, uid=present.metadata.uid)
+        return await _apply(client, resource, manifest, field_manager, uid=present.metadata.uid)
     except Invalid as error:
         if "metadata.uid" not in str(error):
             raise
@@ -72,10 +85,12 @@ async def delete(client: Client, resource: Resource[R], present: R) -> None:
     await client.delete(resource, metadata.name, metadata.namespace, uid=metadata.uid)
 
 
-async def _apply(client: Client, resource: Resource[Any], manifest: Manifest, **preconditions: str) -> str:
+async def _apply(
+    client: Client, resource: Resource[Any], manifest: Manifest, field_manager: str, **preconditions: str
+) -> str:
     metadata: Manifest = manifest["metadata"]
     guarded = manifest | {"metadata": metadata | preconditions}
     written = await client.apply(
-        resource.partial(), guarded, metadata["namespace"], field_manager=labels.REFLECTION_MANAGER
+        resource.partial(), guarded, metadata["namespace"], field_manager=field_manager
     )
     return written.metadata.resource_version

@@ -49,6 +49,14 @@ class ReflectionSession(Struct, frozen=True, kw_only=True):
     reflectors: dict[str, ReflectorOptions] = field(default_factory=dict)
     """By the names of VkOptionsTemplate.spec.reflectorsConfig (`configmap`, `secret`, `serviceaccount`); what is
     not named has the defaults."""
+    services: bool = False
+    """Whether Services and EndpointSlices are reflected as well."""
+    load_balancer_class: str = ""
+    """The provider's default class of load balancers, "" for none."""
+    translate: bool = True
+    """Whether endpoints' addresses are made such that the provider can map them; not without a network of ours."""
+    network_namespace: str = "liqo"
+    """Where the Networks of this cluster are."""
     namespace_wide: bool = True
     """Whether this session reflects what belongs to the namespace (ConfigMaps, Secrets). With several virtual
     nodes of one provider in a namespace exactly one session should, so that differing filter lists of theirs do
