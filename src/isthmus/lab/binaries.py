@@ -102,6 +102,21 @@ def pause_build() -> Build:
     return Build("pause", "1", (folder / "main.go", folder / "go.mod"))
 
 
+def wireguard_build() -> Build:
+    """How userspace WireGuard is built: this kernel may have none of its own."""
+    folder = SOURCES / "wireguard"
+    required = re.search(r"zx2c4\.com/wireguard v\S+-(\w+)", (folder / "go.mod").read_text())
+    version = required[1] if required else "unknown"
+    return Build("wireguard-go", version, (folder / "main.go", folder / "go.mod", folder / "go.sum"))
+
+
+def ensure_wireguard(report: Report) -> Path:
+    """The program `wireguard-go`, built where it is not in the cache (seconds). Raises LabError."""
+    cache = cache_folder()
+    with locks.held(cache / "programs.lock", lambda: report("waiting for another build to end")):
+        return _ensure_build(wireguard_build(), cache, report)
+
+
 def ensure(version: str, report: Report) -> Path:
     """The folder with every program for a full version of Kubernetes, each under its own name.
 
