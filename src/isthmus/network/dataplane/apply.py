@@ -1,0 +1,162 @@
+"""Bringing a host to its desired state: read what is there, change only what differs, touch only what is ours.
+
+A `DataPlane` remembers how the kernel lists each nftables table it put there, so that a later change by anyone is
+seen without parsing; at its first run it replaces them, which disturbs no connection. Steps are apart: what fails
+in one is told at the end (`CommandError`), and the others are done. Who calls it again is `keeper`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from isthmus.network.dataplane import hops, links, routes, sysctls
+from isthmus.network.dataplane.commands import CommandError, Commands
+from isthmus.network.dataplane.state import Link, State, Table
+
+DEVICES = (hops.TUNNEL, hops.OVERLAY)
+
+MakeTunnel = Callable[[Link], Awaitable[None]]
+"""Makes the device of a tunnel; raises CommandError."""
+
+
+async def _no_tunnel(link: Link) -> None:
+    raise CommandError(f"{link.name}: nothing here makes tunnels")
+
+
+class DataPlane:
+    """The kernel's side of one network namespace."""
+
+    def __init__(self, commands: Commands, make_tunnel: MakeTunnel = _no_tunnel) -> None:
+        self._commands = commands
+        self._make_tunnel = make_tunnel
+        self._listings: dict[Table, str] = {}
+        self._found: dict[str, str] = {}
+
+    async def apply(self, state: State) -> list[str]:
+        """Bring the kernel to `state`; what was changed, in words. Raises CommandError after doing the rest."""
+        done: list[str] = []
+        failures: list[str] = []
+        # Translation comes before routes on the way up, so that no packet passes untranslated.
+        for step in (self._tables, self._links, self._sysctls, self._neighbours, self._routes, self._rules):
+            try:
+                done += await step(state)
+            except (CommandError, OSError, msgspec.DecodeError) as error:
+                failures.append(str(error))
+        try:
+            done += await self._leave(state)
+        except (CommandError, OSError) as error:
+            failures.append(str(error))
+        if failures:
+            raise CommandError("; ".join(failures))
+        return done
+
+    async def remove(self) -> list[str]:
+        """Take away everything of ours and put sysctls back. Raises CommandError after doing the rest."""
+        return await self.apply(State())
+
+    async def _batch(self, lines: list[str]) -> list[str]:
+        if lines:
+            # One line that fails (a route through an address that just went) must not keep back the others.
+            await self._commands.run("ip", "-force", "-batch", "-", text="\n".join(lines) + "\n")
+        return lines
+
+    async def _json(self, *command: str) -> list[dict[str, Any]]:
+        text = await self._commands.find(*command)
+        return msgspec.json.decode(text, type=list[dict[str, Any]]) if text.strip() else []
+
+    async def _device(self, name: str) -> dict[str, Any]:
+        found = await self._json("ip", "-j", "-d", "addr", "show", "dev", name)
+        return next((entry for entry in found if entry.get("ifname") == name), {})
+
+    async def _links(self, state: State) -> list[str]:
+        done = []
+        for link in state.links:
+            present = await self._device(link.name)
+            if links.is_other(link, present):
+                done += await self._batch([f"link del {link.name}"])
+                present = {}
+            if not present:
+                if link.kind == "vxlan":
+                    done += await self._batch(links.creation(link))
+                else:
+                    await self._make_tunnel(link)
+                    done.append(f"link add {link.name} type wireguard")
+                present = await self._device(link.name)
+            done += await self._batch(links.changes(link, present))
+        return done
+
+    async def _sysctls(self, state: State) -> list[str]:
+        found, done = dict(self._found), []
+        for name, value in state.sysctls.items():
+            present = await sysctls.read(self._commands, name)
+            if present not in ("", value):
+                found.setdefault(name, present)
+                done.append(f"sysctl {name}={value}")
+        if done:
+            overlay = await self._device(hops.OVERLAY)
+            self._found = found | sysctls.parse_note(overlay.get("ifalias", ""))
+            # Noted first: killed between the two, nothing is lost.
+            note = sysctls.render_note(self._found)
+            await self._commands.run("ip", "link", "set", "dev", hops.OVERLAY, "alias", note)
+            for line in done:
+                name, _, value = line.removeprefix("sysctl ").partition("=")
+                await sysctls.write(self._commands, name, value)
+        return done
+
+    async def _neighbours(self, state: State) -> list[str]:
+        if not state.links:
+            return []
+        command = ("ip", "-4", "-j", "neigh", "show", "dev", hops.OVERLAY, "nud", "permanent")
+        present = links.parse_neighbours(hops.OVERLAY, await self._json(*command))
+        return await self._batch(links.neighbour_changes(state.neighbours, present))
+
+    async def _routes(self, state: State) -> list[str]:
+        present = routes.parse_routes(await self._commands.find(*routes.SHOW_ROUTES))
+        return await self._batch(routes.route_changes(state.routes, present))
+
+    async def _rules(self, state: State) -> list[str]:
+        present = routes.parse_rules(await self._json(*routes.SHOW_RULES))
+        return await self._batch(routes.rule_changes(state.rules, present))
+
+    async def _tables(self, state: State) -> list[str]:
+        done = []
+        for table in state.tables:
+            listed = await self._listing(table)
+            if listed and self._listings.get(table) == listed:
+                continue
+            name = f"{table.family} {table.name}"
+            # In one transaction: the old table stays in force until the new one is complete.
+            text = f"table {name}\ndelete table {name}\ntable {name} {{\n{table.body}}}\n"
+            await self._commands.run("nft", "-f", "-", text=text)
+            self._listings = {key: one for key, one in self._listings.items() if key[:2] != table[:2]}
+            self._listings[table] = await self._listing(table)
+            done.append(f"nft table {name}")
+        return done
+
+    async def _listing(self, table: Table) -> str:
+        return await self._commands.find("nft", "-s", "list", "table", table.family, table.name)
+
+    async def _leave(self, state: State) -> list[str]:
+        """Remove the tables and devices of ours that are no longer wanted."""
+        done = []
+        wanted = {(table.family, table.name) for table in state.tables}
+        for line in (await self._commands.find("nft", "list", "tables")).splitlines():
+            _, family, name = line.split()
+            if (name == hops.TABLE or name.startswith(f"{hops.TABLE}_")) and (family, name) not in wanted:
+                await self._commands.run("nft", "delete", "table", family, name)
+                done.append(f"nft delete table {family} {name}")
+        kept = {link.name for link in state.links}
+        for name in DEVICES:
+            if name in kept or not (present := await self._device(name)):
+                continue
+            found = sysctls.parse_note(present.get("ifalias", "")) | self._found
+            done += await self._batch([f"link del {name}"])
+            if name == hops.OVERLAY:
+                for sysctl, value in found.items():
+                    await sysctls.write(self._commands, sysctl, value)
+                    done.append(f"sysctl {sysctl}={value}")
+                self._found = {}
+        return done
