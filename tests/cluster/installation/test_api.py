@@ -8,10 +8,7 @@ from typing import Any
 import pytest
 
 from isthmus.api.crds import KINDS, custom_resource_definitions
-from tests.cluster.small_lab import small
 from tests.cluster.support import Cluster, eventually
-
-__all__ = ["small"]
 
 POD_SPEC: dict[str, Any] = {
     "containers": [

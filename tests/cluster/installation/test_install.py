@@ -9,10 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cluster.small_lab import small
 from tests.cluster.support import Cluster, CommandError, eventually, isthmus
-
-__all__ = ["small"]
 
 OURS = "app.kubernetes.io/managed-by=isthmus"
 APPLIED = (
