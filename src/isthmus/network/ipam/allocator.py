@@ -45,6 +45,8 @@ class Allocator:
         self._holders: dict[str, _Holder] = {}
         self._by_range: dict[CIDR, list[str]] = {}
         self._sorted: list[CIDR] = []
+        # By pool and prefix the place before which no gap of that size is: true until someone gives a range up.
+        self._no_gap_before: dict[tuple[CIDR, int], int] = {}
 
     def hold(self, holder: str, cidr: CIDR, *, shared: bool = False, pending: bool = False) -> None:
         """Note that the range is held, whatever else is: what the objects say is so. Replaces the holder's last.
@@ -67,6 +69,7 @@ class Allocator:
         entry = self._holders.pop(holder, None)
         if entry is None:
             return
+        self._no_gap_before.clear()
         held_by = self._by_range[entry.cidr]
         held_by.remove(holder)
         if not held_by:
@@ -142,24 +145,39 @@ class Allocator:
 
     def _first_free(self, prefix: int, but: str) -> CIDR | None:
         for pool in self.pools:
-            if pool.prefix <= prefix and (found := self._first_free_in(pool, prefix, but)) is not None:
-                return found
+            if pool.prefix > prefix or self._is_inside_held(pool, but):
+                continue
+            if but in self._holders:
+                first = self._first_free_from(pool.first, pool, prefix, but)
+            else:
+                begin = self._no_gap_before.get((pool, prefix), pool.first)
+                first = self._first_free_from(begin, pool, prefix, but)
+                self._no_gap_before[pool, prefix] = first
+            if first + (1 << (BITS - prefix)) - 1 <= pool.last:
+                return CIDR(first, prefix)
         return None
 
-    def _first_free_in(self, pool: CIDR, prefix: int, but: str) -> CIDR | None:
+    def _first_free_from(self, cursor: int, pool: CIDR, prefix: int, but: str) -> int:
+        """Where the first gap of that size begins at or after `cursor`; beyond the pool where there is none."""
         size = 1 << (BITS - prefix)
-        cursor = pool.first
-        for above in range(pool.prefix):
-            whole = CIDR(pool.first >> (BITS - above) << (BITS - above), above)
+        for above in range(pool.prefix, prefix):
+            whole = CIDR(cursor >> (BITS - above) << (BITS - above), above)
             if self._is_held(whole, but):
-                return None
-        for index in range(bisect_left(self._sorted, pool), len(self._sorted)):
+                cursor = whole.last + 1
+                break
+        for index in range(bisect_left(self._sorted, CIDR(cursor, 0)), len(self._sorted)):
             taken = self._sorted[index]
             if taken.first > pool.last or cursor + size <= taken.first:
                 break
             if taken.last >= cursor and self._is_held(taken, but):
                 cursor = -(-(taken.last + 1) // size) * size
-        return CIDR(cursor, prefix) if cursor + size - 1 <= pool.last else None
+        return cursor
+
+    def _is_inside_held(self, pool: CIDR, but: str) -> bool:
+        return any(
+            self._is_held(CIDR(pool.first >> (BITS - above) << (BITS - above), above), but)
+            for above in range(pool.prefix)
+        )
 
     def _is_held(self, cidr: CIDR, but: str) -> bool:
         holders = self._by_range.get(cidr, ())
