@@ -92,6 +92,13 @@ GATEWAY_COMPONENT_VALUE = "gateway"
 GATEWAY_NAME = "networking.liqo.io/gateway-name"
 GATEWAY_NAMESPACE = "networking.liqo.io/gateway-namespace"
 ACTIVE_GATEWAY = "networking.liqo.io/active"
+FIREWALL_CATEGORY = "networking.liqo.io/firewall-category"
+FIREWALL_SUBCATEGORY = "networking.liqo.io/firewall-subcategory"
+FIREWALL_UNIQUE = "networking.liqo.io/firewall-unique"
+ROUTE_CATEGORY = "networking.liqo.io/route-category"
+ROUTE_SUBCATEGORY = "networking.liqo.io/route-subcategory"
+ROUTE_UNIQUE = "networking.liqo.io/route-unique"
+HOST_UNREACHABLE = "networking.liqo.io/host-unreachable"
 
 # Finalizers
 FINALIZER_TENANT = "tenant.liqo.io/finalizer"
