@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from isthmus.kube.errors import ApiError, Forbidden, Invalid
@@ -193,7 +194,7 @@ class Reflector(Generic[L, R]):
             return None
         if remote is not None and self._equal(local, remote):
             return self._done(local)
-        pause = self._repairs.pause(key, local.metadata.resource_version, _now())
+        pause = self._repairs.pause(key, self._version(local), _now())
         if pause > 0:
             return pause
         return await self._write(key, local, remote)
@@ -202,6 +203,13 @@ class Reflector(Generic[L, R]):
         return same_metadata(local.metadata, remote.metadata, self._session) and self._kind.same(
             local, remote
         )
+
+    def _version(self, local: L) -> str:
+        """What a copy is made of: a copy that has to follow anything of that is not one that was meddled with."""
+        version = local.metadata.resource_version
+        if self._kind.prepare is None:
+            return version
+        return f"{version} {hash(msgspec.json.encode((self._kind.forge(local), local.metadata)))}"
 
     def _ours(self, remote: R) -> bool:
         return is_ours(remote.metadata, self._session) and self._kind.owns(remote)
@@ -249,7 +257,7 @@ class Reflector(Generic[L, R]):
             remote = outcome.present
             if remote is None or self._equal(local, remote):
                 return bool(outcome.version) or remote is not None
-        self._repairs.note(key, local.metadata.resource_version, _now())
+        self._repairs.note(key, self._version(local), _now())
         if kind.immovable(local, remote):
             await guarded.delete(client, kind.remote, remote)
             outcome = await guarded.create(client, kind.remote, manifest, self._ours)

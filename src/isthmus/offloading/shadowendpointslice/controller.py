@@ -8,7 +8,7 @@ What a consumer got wrong as a whole has no slice here; it is told by an event a
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import Iterable
 from functools import cache
 
@@ -167,7 +167,7 @@ class ShadowEndpointSliceController:
         uid, digest = shadow.metadata.uid, hash(msgspec.json.encode(wished))
         if slice_ is not None and self._is_current(uid, digest, wished, slice_):
             return None
-        pause = self._repairs.pause(shadow.key, str(digest), time.monotonic())
+        pause = self._repairs.pause(shadow.key, str(digest), _now())
         if pause > 0:
             return pause
         try:
@@ -200,7 +200,7 @@ class ShadowEndpointSliceController:
             if outcome.version or outcome.present is None:
                 return bool(outcome.version)
             slice_ = outcome.present
-        self._repairs.note(shadow.key, str(digest), time.monotonic())
+        self._repairs.note(shadow.key, str(digest), _now())
         await guarded.change(self.client, ENDPOINT_SLICES, wished, slice_, field_manager=manager)
         return True
 
@@ -209,9 +209,9 @@ class ShadowEndpointSliceController:
         found, uid = slice_.metadata, owner_uid(slice_)
         if slice_.deleting or not uid:
             return None
-        left = self._orphans.setdefault(slice_.key, time.monotonic() + COLLECTION_GRACE)
-        if left > time.monotonic():
-            return left - time.monotonic()
+        left = self._orphans.setdefault(slice_.key, _now() + COLLECTION_GRACE)
+        if left > _now():
+            return left - _now()
         shadow = await self.client.find(SHADOW_ENDPOINT_SLICES.partial(), found.name, found.namespace)
         if shadow is None or shadow.metadata.uid != uid:
             await self.client.delete(ENDPOINT_SLICES, found.name, found.namespace, uid=found.uid)
@@ -223,6 +223,10 @@ class ShadowEndpointSliceController:
             self._told[shadow.metadata.uid] = message
             self.events.record(SHADOW_ENDPOINT_SLICES, shadow, "FailedEndpointSlice", message, "Warning")
         return UNMENDED
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _cluster_links(object: Configuration | Object) -> tuple[str, ...]:
