@@ -125,9 +125,11 @@ def differs(wanted: Configuration, present: Device, *, alive: bool) -> bool:
 class Tunnel:
     """The device of a gateway, and how it came to be: `implementation` is kernel, userspace or "" (none yet)."""
 
-    def __init__(self, commands: Commands, name: str) -> None:
+    def __init__(self, commands: Commands, name: str, wanted: str = "") -> None:
+        """`wanted` is kernel or userspace; "" takes the kernel's where there is one."""
         self._commands = commands
         self._name = name
+        self._wanted = wanted
         self._child: asyncio.subprocess.Process | None = None
         self.implementation = ""
 

@@ -39,6 +39,8 @@ class Keeper:
         self._after = after
         self._awake = asyncio.Event()
         self._failures = 0
+        self._look = True
+        self._last: State | None = None
         self._refused: tuple[str, ...] = ()
         self._indexes: frozenset[int] = frozenset()
         self.applied = asyncio.Event()
@@ -47,7 +49,12 @@ class Keeper:
         """What does not work at present, in words."""
 
     def wake(self) -> None:
-        """Look again soon; never waits."""
+        """Look soon at what is there; never waits."""
+        self._look = True
+        self._awake.set()
+
+    def replan(self) -> None:
+        """Plan again soon, and look only where the plan is another: most changes of objects change nothing here."""
         self._awake.set()
 
     async def run(self) -> None:
@@ -67,6 +74,7 @@ class Keeper:
                     async with asyncio.timeout(delay):
                         await self._awake.wait()
                 except TimeoutError:
+                    self._look = True
                     continue
                 await asyncio.sleep(SETTLE)
         finally:
@@ -76,12 +84,17 @@ class Keeper:
         """Apply once; seconds until the next look."""
         try:
             state = await self._plan()
+            if not self._look and state == self._last:
+                return RESYNC
+            self._look, self._last = False, None
             self._report(state)
             changed = await self._plane.apply(state)
             self._indexes = device_indexes()
             if self._after is not None:
                 await self._after()
-        except (CommandError, OSError) as error:
+            self._last = state
+        except (CommandError, OSError, ValueError) as error:
+            self._look = True
             self.faults = (str(error),)
             self._failures += 1
             if self._failures == 1:

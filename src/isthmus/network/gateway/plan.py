@@ -61,6 +61,7 @@ class GatewayFacts(Struct, frozen=True, kw_only=True):
     """The gateways of other peers."""
     hosts: tuple[MappedHost, ...] = ()
     port: int = hops.OVERLAY_PORT
+    mss_clamp: bool = True
 
 
 def tunnel_addresses(mode: str) -> tuple[str, str]:
@@ -88,6 +89,7 @@ def plan_gateway(facts: GatewayFacts) -> State:
         hosts=tuple((host.address, host.seen) for host in facts.hosts),
         peer_address=peer,
         port=facts.port,
+        mss_clamp=facts.mss_clamp,
     )
     return State(
         links=(

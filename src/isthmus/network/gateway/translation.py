@@ -21,6 +21,7 @@ class Translation(Struct, frozen=True, kw_only=True):
     hosts: tuple[tuple[str, str], ...]
     peer_address: str
     port: int = hops.OVERLAY_PORT
+    mss_clamp: bool = True
 
 
 OVERLAY_IN, OVERLAY_OUT = f'iifname "{hops.OVERLAY}"', f'oifname "{hops.OVERLAY}"'
@@ -83,10 +84,11 @@ def _passage(wanted: Translation) -> list[str]:
     if not wanted.unknown_source and wanted.pod_cidrs:
         # Without an address of ours to take, what is no pod's could not be answered.
         rules.append(f"{TUNNEL_OUT} ip saddr != {{ {', '.join(wanted.pod_cidrs)} }} drop")
-    rules.append(
-        f'oifname {{ "{hops.OVERLAY}", "{hops.TUNNEL}" }} tcp flags syn / syn,rst'
-        " tcp option maxseg size set rt mtu"
-    )
+    if wanted.mss_clamp:
+        rules.append(
+            f'oifname {{ "{hops.OVERLAY}", "{hops.TUNNEL}" }} tcp flags syn / syn,rst'
+            " tcp option maxseg size set rt mtu"
+        )
     return rules
 
 
