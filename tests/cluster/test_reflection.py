@@ -304,3 +304,50 @@ async def test_tokens_outlive_a_restart_and_are_renewed_when_due(
 
         await soon(renewed, "the renewal")
         assert twins.there("secret", "p-token")["metadata"]["uid"] == first["metadata"]["uid"]
+
+
+async def test_services_follow_and_the_two_servers_defaults_do_not_fight(twins: Twins) -> None:
+    ports = [{"name": "http", "port": 80, "targetPort": 8080}]
+    spec = {"selector": {"app": "web"}, "ports": ports}
+    twins.add("Service", "web", spec=spec | {"type": "NodePort"})
+    twins.add("Service", "headless", spec=spec | {"clusterIP": "None"})
+    async with reflecting(twins, services=True, translate=False):
+        web = await soon(lambda: twins.there("service", "web"), "the Service")
+        assert web["metadata"]["labels"] == MARKS
+        assert web["spec"]["selector"] == {"app": "web"}
+        assert web["spec"]["clusterIP"] not in ("", "None")
+        assert web["spec"]["ports"][0]["nodePort"]
+        headless = await soon(lambda: twins.there("service", "headless"), "the headless Service")
+        assert headless["spec"]["clusterIP"] == "None"
+
+        twins.add("ConfigMap", "later", data={})
+        await soon(lambda: twins.there("configmap", "later"), "what came later")
+        versions = [
+            twins.there("service", name)["metadata"]["resourceVersion"] for name in ("web", "headless")
+        ]
+        assert versions == [web["metadata"]["resourceVersion"], headless["metadata"]["resourceVersion"]]
+
+        twins.rome.kubectl(
+            "patch",
+            "service",
+            "web",
+            "-n",
+            twins.local,
+            "--type=merge",
+            "-p",
+            '{"spec":{"type":"ClusterIP"}}',
+        )
+        changed = await soon(
+            lambda: (found := twins.there("service", "web"))["spec"]["type"] == "ClusterIP" and found,
+            "the type",
+        )
+        assert "nodePort" not in changed["spec"]["ports"][0]
+        twins.rome.kubectl("delete", "service", "web", "-n", twins.local)
+        twins.add("Service", "web", spec=spec | {"clusterIP": "None"})
+        await soon(
+            lambda: (twins.there("service", "web") or web)["spec"]["clusterIP"] == "None",
+            "the headless successor",
+        )
+        twins.rome.kubectl("delete", "service", "headless", "-n", twins.local)
+        await soon(lambda: twins.there("service", "headless") is None, "the deletion")
+    assert twins.there("service", "kubernetes") is None

@@ -153,6 +153,7 @@ class Reflector(Generic[L, R]):
     def _watch_sources(self, controller: Controller, locals_: Informer[L]) -> None:
         """Have local objects looked at again when what they depend on changes."""
         index = index_name(self._kind.name)
+        self._caches = ()
         locals_.add_index(index, self._kind.links)
         for source in self._kind.sources:
             cache = self._session.local_informers.get(
