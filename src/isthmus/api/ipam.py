@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec import Raw, field
+from typing import Any
+
+from msgspec import field
 
 from isthmus.kube.objects import Base, Object
 from isthmus.kube.resource import Resource
@@ -38,12 +40,12 @@ class NetworkReference(Base, frozen=True, kw_only=True):
 
 
 class IPSpec(Base, frozen=True, kw_only=True):
-    """A host's address, immutable; `service_template` is raw {metadata, spec} of a Service to be made for it."""
+    """A host's address, immutable; `service_template` is the {metadata, spec} of a Service to be made for it."""
 
     ip: str = ""
     network_ref: NetworkReference | None = None
     masquerade: bool = False
-    service_template: Raw | None = None
+    service_template: dict[str, Any] | None = None
 
 
 class IPStatus(Base, frozen=True, kw_only=True):

@@ -31,10 +31,11 @@ def setup(manager: Manager, options: Options, pools: Sequence[str] = DEFAULT_POO
     reconciler = NetworkReconciler(manager, networks, ledger)
     controller = manager.add(Controller("network", reconciler.reconcile))
     controller.watch(networks)
-    networks.add_handler(retry_when_one_goes(controller, reconciler))
+    networks.add_handler(retry_when_one_goes(controller, reconciler.waiting))
     slices = manager.informers.get(SLICES.partial(), label_selector=f"{SLICE_MANAGED_BY}={MANAGER}")
     places = IPReconciler(manager, ips, networks, slices, options.namespace)
     addresses = manager.add(Controller("ip", places.reconcile))
     addresses.watch(ips)
+    ips.add_handler(retry_when_one_goes(addresses, places.waiting))
     addresses.watch(slices)  # A slice has the name of its IP.
     addresses.watch(networks, places.keys_of_network)

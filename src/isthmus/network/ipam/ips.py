@@ -56,24 +56,29 @@ class IPReconciler:
         self._slices = slices
         self._namespace = namespace
         self._ledger = AddressLedger(ips.list)
+        self.waiting: set[Key] = set()
+        """IPs that found their range full."""
         ips.add_handler(self._ledger.observe)
         ips.add_index(SOURCE_INDEX, self._sources)
 
     async def reconcile(self, key: Key) -> float | None:
         """Give the IP its address and Service; returns the seconds after which to look again."""
         ip = self._ips.get(key)
-        if ip is None:
-            return None
-        if ip.deleting:
-            await drop_finalizer(self._client, IPS, ip, labels.FINALIZER_IP)
+        self.waiting.discard(key)
+        if ip is None or ip.deleting:
+            if ip is not None:
+                await drop_finalizer(self._client, IPS, ip, labels.FINALIZER_IP)
             return None
         try:
             require_host(ip)
             ip = await self._place(ip)
-        except (SourceError, AddressesExhaustedError) as error:
-            reason = error.reason if isinstance(error, SourceError) else "AddressesExhausted"
-            self._events.record(IPS, ip, reason, str(error), "Warning")
-            return None if reason == "InvalidIP" else RETRY_SECONDS
+        except SourceError as error:
+            self._events.record(IPS, ip, error.reason, str(error), "Warning")
+            return None if error.reason == "InvalidIP" else RETRY_SECONDS
+        except AddressesExhaustedError as error:
+            self._events.record(IPS, ip, "AddressesExhausted", str(error), "Warning")
+            self.waiting.add(key)
+            return RETRY_SECONDS
         return await self._serve(ip)
 
     def keys_of_network(self, network: Network) -> list[Key]:
@@ -141,14 +146,12 @@ class IPReconciler:
     async def _ensure(self, resource: Resource[Any], ip: IP, manifest: Manifest) -> None:
         name, namespace = ip.metadata.name, ip.metadata.namespace
         present = await self._client.find(resource, name, namespace)
-        if present is None:
-            await self._client.create(resource, manifest, namespace)
-            return
-        if not is_controlled_by(present, ip):
+        if present is not None and not is_controlled_by(present, ip):
             raise TemplateError(
                 f"spec.serviceTemplate: a {resource.kind} {name} that is not this IP's is there: rename one of the two"
             )
-        await self._client.apply(resource, manifest, namespace)
+        # Not by force where none was seen: one that somebody makes this moment is theirs.
+        await self._client.apply(resource, manifest, namespace, force=present is not None)
 
 
 def plan_marks(ip: IP, network: Network) -> Manifest | None:

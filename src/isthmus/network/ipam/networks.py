@@ -7,14 +7,14 @@ half minute; no failure of one Network holds up another.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from isthmus.api import labels
 from isthmus.api.cidr import CIDR
 from isthmus.api.ipam import NETWORKS, Network
 from isthmus.kube.informer import Informer
 from isthmus.kube.manager import Manager
-from isthmus.kube.objects import Key, Manifest
+from isthmus.kube.objects import Key, Manifest, Object
 from isthmus.kube.reconcile import Controller
 from isthmus.network.ipam.allocator import RangeRefusedError
 from isthmus.network.ipam.ledger import NetworkLedger
@@ -97,13 +97,13 @@ def plan_finalizer(network: Network, finalizer: str) -> Manifest | None:
 
 
 def retry_when_one_goes(
-    controller: Controller, reconciler: NetworkReconciler
-) -> Callable[[Network | None, Network | None], None]:
-    """The informer's handler that has refused Networks tried again at once when a range is given up."""
+    controller: Controller, waiting: Iterable[Key]
+) -> Callable[[Object | None, Object | None], None]:
+    """The informer's handler that has those who wait tried again at once when an object of their kind is gone."""
 
-    def handle(old: Network | None, new: Network | None) -> None:
-        if new is None or (old is not None and old.status.cidr != new.status.cidr):
-            for key in list(reconciler.waiting):
+    def handle(old: Object | None, new: Object | None) -> None:
+        if new is None:
+            for key in list(waiting):
                 controller.enqueue(key)
 
     return handle

@@ -51,8 +51,8 @@ def read_template(ip: IP) -> Template:
     """The template of an IP that has one. Raises TemplateError."""
     assert ip.spec.service_template is not None
     try:
-        template = msgspec.json.decode(ip.spec.service_template, type=Template)
-    except msgspec.DecodeError as error:
+        template = msgspec.convert(ip.spec.service_template, Template)
+    except msgspec.ValidationError as error:
         raise TemplateError(f"spec.serviceTemplate: {error}") from error
     type_ = template.spec.get("type", TYPES[0])
     if type_ not in TYPES:
