@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from isthmus.api import labels, names
+from isthmus.api import labels
 from isthmus.api.cidr import CIDR, format_address, parse_address, parse_cidr
 from isthmus.api.networking import Configuration
+from isthmus.api.tenancy import is_tenant_namespace_of
 from isthmus.kube.objects import Object
 
 NEVER = tuple(
@@ -29,17 +30,6 @@ class PeerRanges(Struct, frozen=True):
 
     pods: tuple[Pair, ...]
     external: tuple[Pair, ...]
-
-
-def is_tenant_namespace_of(namespace: Object | None, peer: str) -> bool:
-    """Whether a namespace is a tenant namespace of that very peer: only there may it speak."""
-    if namespace is None or not names.is_dns_label(peer):
-        return False
-    found = namespace.metadata.labels
-    return (
-        found.get(labels.TENANT_NAMESPACE, labels.FALSE) != labels.FALSE
-        and found.get(labels.REMOTE_CLUSTER_ID) == peer
-    )
 
 
 def configuration_of(

@@ -9,6 +9,7 @@ import pytest
 
 from isthmus.api import labels
 from isthmus.api.offloading import NamespaceMap
+from isthmus.api.tenancy import is_tenant_namespace_of
 from isthmus.kube.objects import Key, Object
 from isthmus.offloading.namespaces.twins import (
     RoleBinding,
@@ -16,7 +17,6 @@ from isthmus.offloading.namespaces.twins import (
     forge_role_binding,
     forge_twin,
     is_copy,
-    is_tenant_namespace_of,
     is_twin_of,
     map_key_of,
     name_refused,

@@ -14,6 +14,7 @@ import msgspec
 
 from isthmus.api import labels
 from isthmus.api.offloading import NAMESPACE_MAPS, NamespaceMap, RemoteNamespace
+from isthmus.api.tenancy import is_tenant_namespace_of
 from isthmus.kube.builtin import NAMESPACES
 from isthmus.kube.errors import AlreadyExists, BadRequest, Forbidden, Invalid, NotFound
 from isthmus.kube.manager import Manager
@@ -29,7 +30,6 @@ from isthmus.offloading.namespaces.twins import (
     forge_role_binding,
     forge_twin,
     is_copy,
-    is_tenant_namespace_of,
     is_twin_of,
     map_key_of,
     name_refused,

@@ -47,17 +47,6 @@ def origin_of(map_: NamespaceMap) -> str:
     return map_.metadata.labels.get(labels.ORIGIN_ID, "")
 
 
-def is_tenant_namespace_of(namespace: Object | None, consumer: str) -> bool:
-    """Whether the namespace is a tenant namespace of that very consumer: only there may it speak."""
-    if namespace is None or not names.is_dns_label(consumer):
-        return False
-    found = namespace.metadata.labels
-    return (
-        found.get(labels.TENANT_NAMESPACE, labels.FALSE) != labels.FALSE
-        and found.get(labels.REMOTE_CLUSTER_ID) == consumer
-    )
-
-
 def map_key_of(object: Object) -> Key | None:
     """The NamespaceMap that owns a twin namespace or its RoleBinding, None where none does."""
     namespace, _, name = object.metadata.annotations.get(labels.MANAGED_BY_NAMESPACE_MAP, "").partition("/")
