@@ -3,6 +3,7 @@
 - Go servers write `null` for an empty map, list or timestamp now and then, where our types say `{}` or `[]`. The
   strict decode is tried first and costs nothing extra; only when it fails are nulls outside `Raw` fields pruned
   and the object decoded again.
+- What is nested too deeply for the interpreter is an answer that cannot be read, like any other.
 - A `Raw` field is a view into the bytes it was decoded from. What is kept must be detached, or one small object
   keeps a whole page of a list in memory (python-stack.md 2.1).
 - Labels repeat from object to object; one copy of each is kept (1.3 MB a thousand pods).
@@ -96,7 +97,7 @@ class Codec(Generic[T]):
             return self._object.decode(data)
         except msgspec.ValidationError:
             return self._forgiving(data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise TransportError(f"the answer is no JSON: {error}") from None
 
     def list(self, data: bytes) -> Listed[T]:
@@ -105,7 +106,7 @@ class Codec(Generic[T]):
             listed = self._list.decode(data)
         except msgspec.ValidationError:
             listed = self._forgiving_list(data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise TransportError(f"the answer is no JSON: {error}") from None
         for item in listed.items or ():
             self.detach(item)
@@ -120,13 +121,13 @@ class Codec(Generic[T]):
                 return event
         except msgspec.ValidationError:
             pass
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise TransportError(f"the watch sent what is no JSON: {error}") from None
         try:
             raw = msgspec.json.decode(line, type=RawEvent)
             if raw.type == "ERROR":
                 return msgspec.json.decode(raw.object, type=Status)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise TransportError(f"the watch sent what is no event: {error}") from None
         return WatchEvent(raw.type, self._forgiving(raw.object))
 
@@ -141,7 +142,7 @@ class Codec(Generic[T]):
                 if pruned is not None:
                     kept[name] = pruned
             return self._object.decode(msgspec.json.encode(kept))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise TransportError(
                 f"the answer is no {self._type.__name__} as it is known here: {error}"
             ) from None
@@ -149,7 +150,7 @@ class Codec(Generic[T]):
     def _forgiving_list(self, data: bytes) -> Listed[T]:
         try:
             raw = msgspec.json.decode(data, type=_RawList)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise TransportError(f"the answer is no list: {error}") from None
         return Listed([self._forgiving(item) for item in raw.items or ()], raw.metadata)
 
