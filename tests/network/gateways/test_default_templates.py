@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
 
+from isthmus.api.crds.wireguard import WG_GATEWAY_CLIENT, WG_GATEWAY_SERVER
 from isthmus.api.networking import (
     Endpoint,
     GatewayClient,
@@ -120,3 +122,64 @@ def test_one_container_that_runs_our_gateway_and_keeps_off_virtual_nodes() -> No
     assert pod["volumes"][0]["secret"] == {"secretName": "gw-milan", "defaultMode": 0o400}
     terms = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     assert terms["nodeSelectorTerms"][0]["matchExpressions"][0]["key"] == "liqo.io/type"
+
+
+@pytest.mark.parametrize("metrics", [False, True])
+@pytest.mark.parametrize("mode", ["server", "client"])
+def test_what_is_rendered_fits_the_served_schema(mode: str, metrics: bool) -> None:
+    server = mode == "server"
+    gateway: Gateway = (
+        GatewayServer(metadata=META, spec=SERVER_SPEC)
+        if server
+        else GatewayClient(metadata=META, spec=CLIENT_SPEC)
+    )
+    values = TemplateValues(
+        image="isthmus:1",
+        cluster_id="rome",
+        replicas=2,
+        metrics=metrics,
+        service_monitor=metrics,
+        tolerations=[{"operator": "Exists"}],
+        node_selector={"a": "b"},
+        priority_class_name="high",
+        image_pull_secrets=[{"name": "x"}],
+        allocate_load_balancer_node_ports=False,
+    )
+    template = default_templates(values)[0 if server else 1]
+    decoded = msgspec.json.decode(msgspec.json.encode(template), type=GatewayTemplate)
+    manifest = forge_made(SERVER if server else CLIENT, gateway, decoded)
+    kind = WG_GATEWAY_SERVER if server else WG_GATEWAY_CLIENT
+    crd = kind.manifest()
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    assert list(misfits(manifest["spec"], schema, "spec")) == []
+
+
+TYPES: dict[str, type | tuple[type, ...]] = {
+    "string": str, "integer": int, "boolean": bool, "number": (int, float), "object": dict, "array": list,
+}  # fmt: skip
+
+
+def misfits(value: Any, schema: dict[str, Any], path: str) -> Iterator[str]:
+    """What the API server would refuse, or would silently drop."""
+    if schema.get("x-kubernetes-int-or-string"):
+        if not isinstance(value, int | str):
+            yield f"{path}: neither a number nor a text"
+        return
+    if schema.get("x-kubernetes-preserve-unknown-fields"):
+        return
+    expected = TYPES[schema["type"]]
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        yield f"{path}: {value!r} is no {schema['type']}"
+    elif isinstance(value, dict):
+        properties, more = schema.get("properties", {}), schema.get("additionalProperties")
+        yield from (f"{path}.{name}: is missing" for name in schema.get("required", []) if name not in value)
+        for name, child in value.items():
+            if name in properties:
+                yield from misfits(child, properties[name], f"{path}.{name}")
+            elif isinstance(more, dict):
+                yield from misfits(child, more, f"{path}.{name}")
+            else:
+                yield f"{path}.{name}: is not known"
+    elif isinstance(value, list):
+        for number, child in enumerate(value):
+            yield from misfits(child, schema["items"], f"{path}[{number}]")

@@ -27,6 +27,8 @@ ENVIRONMENT = "ISTHMUS_GATEWAY"
 KEYS_PATH = "/etc/wireguard/keys"
 HEALTH_PORT = 8083
 METRICS_PORT = 8084
+"""Of the metrics Service; the process serves them beside its health."""
+SOCKETS_PATH = "/var/run/wireguard"
 OVERLAY_PORT = 6091
 
 _GATEWAY = "gw-{{ .Name }}"
@@ -157,7 +159,7 @@ def _metrics(values: TemplateValues, mode: str) -> Manifest:
         "namespace": "{{ .Namespace }}",
         "labels": _labels(mode),
     }
-    port: Manifest = {"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics", "protocol": "TCP"}
+    port: Manifest = {"name": "metrics", "port": METRICS_PORT, "targetPort": "health", "protocol": "TCP"}
     metrics: Manifest = {
         "enabled": True,
         "service": {"metadata": metadata, "spec": {"selector": _selector(), "ports": [port]}},
@@ -191,7 +193,10 @@ def _pod(values: TemplateValues, mode: str) -> Manifest:
         "affinity": {**_affinity(values), **values.affinity},
         "containers": [_container(values, mode)],
         # 0400: the process is root's, and nobody else is to read them.
-        "volumes": [{"name": "keys", "secret": {"secretName": "{{ .SecretName }}", "defaultMode": 0o400}}],
+        "volumes": [
+            {"name": "keys", "secret": {"secretName": "{{ .SecretName }}", "defaultMode": 0o400}},
+            {"name": "sockets", "emptyDir": {"medium": "Memory"}},
+        ],
     }
     optional: Manifest = {
         "nodeSelector": values.node_selector,
@@ -226,8 +231,6 @@ def _container(values: TemplateValues, mode: str) -> Manifest:
     ]
     if mode == "server":
         ports.append({"name": "wireguard", "containerPort": "{{ .Spec.Endpoint.Port }}", "protocol": "UDP"})
-    if values.metrics:
-        ports.append({"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"})
     fields = (
         ("POD_NAME", "metadata.name"),
         ("POD_IP", "status.podIP"),
@@ -244,7 +247,11 @@ def _container(values: TemplateValues, mode: str) -> Manifest:
             *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields),
         ],
         "ports": ports,
-        "volumeMounts": [{"name": "keys", "mountPath": KEYS_PATH, "readOnly": True}],
+        "volumeMounts": [
+            {"name": "keys", "mountPath": KEYS_PATH, "readOnly": True},
+            # Where userspace WireGuard is talked to; the rest of the file system is read-only.
+            {"name": "sockets", "mountPath": SOCKETS_PATH},
+        ],
         "securityContext": {"privileged": True, "runAsUser": 0, "readOnlyRootFilesystem": True},
         "readinessProbe": _probe("/readyz", 2, 3),
         "livenessProbe": _probe("/healthz", 10, 6),
@@ -282,7 +289,6 @@ def _environment(values: TemplateValues, mode: str) -> Manifest:
         "preserve_client_endpoint": values.preserve_client_endpoint,
         "mss_clamp": values.mss_clamp,
         "health_port": HEALTH_PORT,
-        "metrics_port": METRICS_PORT if values.metrics else 0,
     }
     if mode == "client":
         environment["addresses"] = "{{ .Spec.Endpoint.Addresses }}"

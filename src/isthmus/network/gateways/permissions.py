@@ -27,15 +27,19 @@ _READ = ["get", "list", "watch"]
 def gateway_roles() -> list[Manifest]:
     """The two ClusterRoles of gateways, for `install` to apply; the controller may bind them, not hold them."""
     own = [
-        _rule(GROUP, ["configurations", "publickeies", "internalfabrics"], _READ),
-        _rule(GROUP, ["connections"], [*_READ, "create", "patch"]),
+        _rule(GROUP, ["configurations", "publickeies"], _READ),
+        _rule(GROUP, ["connections"], ["create", "patch"]),
         _rule(GROUP, ["connections/status"], ["patch"]),
-        _rule("coordination.k8s.io", ["leases"], ["create", "get", "patch", "update"]),
-        _rule("", ["pods"], ["get", "patch"]),
-        _rule("", ["events"], ["create", "patch"]),
+        # Which replica leads, and its label.
+        _rule("coordination.k8s.io", ["leases"], ["create", "get", "patch"]),
+        _rule("", ["pods"], ["patch"]),
     ]
     whole = [
-        _rule(GROUP, ["internalnodes", "firewallconfigurations", "routeconfigurations"], _READ),
+        _rule(
+            GROUP,
+            ["internalnodes", "internalfabrics", "firewallconfigurations", "routeconfigurations"],
+            _READ,
+        ),
         _rule(GROUP, ["firewallconfigurations/status", "routeconfigurations/status"], ["patch"]),
         _rule("ipam.liqo.io", ["ips"], _READ),
         # Pods only where the CNI does not keep to the nodes' podCIDRs.

@@ -17,6 +17,7 @@ from isthmus.api.networking import (
     WgGateway,
 )
 from isthmus.kube.objects import Manifest
+from isthmus.network.dataplane import hops
 from isthmus.network.gateways.objects import (
     DEFAULT_MTU,
     Gateway,
@@ -28,7 +29,7 @@ from isthmus.network.gateways.objects import (
 from isthmus.network.gateways.templates import TemplateError, Variables, render
 from isthmus.network.ownership import forge_controller
 
-SMALLEST_MTU, LARGEST_MTU = 576, 65455
+SMALLEST_MTU, LARGEST_MTU = hops.MINIMUM_MTU, 65000
 """What IPv4 asks of every link, and what a UDP datagram leaves for WireGuard."""
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 

@@ -8,10 +8,11 @@ is taken) are told as Warning events on the gateway and tried again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from isthmus.api.networking import Endpoint, WgGateway
-from isthmus.kube.builtin import ROLE_BINDINGS, SECRETS, SERVICE_ACCOUNTS
+from isthmus.kube.builtin import ROLE_BINDINGS, SECRETS, SERVICE_ACCOUNTS, Node
 from isthmus.kube.errors import BadRequest, Forbidden, Invalid, NotFound
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Manifest, Object
@@ -71,23 +72,26 @@ class WorkloadReconciler:
         controller.watch(caches.pods, keys_by_label)
         controller.watch(caches.service_accounts, keys_by_label)
         controller.watch(caches.role_bindings, keys_by_label)
-        controller.watch(
-            caches.secrets,
-            lambda secret: [
-                Key(secret.metadata.namespace, owner.name)
-                for owner in secret.metadata.owner_references
-                if owner.kind == self._side.gateways.kind
-            ],
-        )
-        controller.watch(
-            caches.nodes,
-            lambda node: [
-                made.key
-                for made in self._made.list()
-                if made.status.internal_endpoint and made.status.internal_endpoint.node == node.metadata.name
-            ],
-        )
+        controller.watch(caches.secrets, self._keys_of_secret)
+        controller.watch(caches.nodes, self._keys_of_node)
         return controller
+
+    def _keys_of_secret(self, secret: Object) -> Iterable[Key]:
+        """The gateways whose keys are in it, and the one it was made for."""
+        meta = secret.metadata
+        keys = {made.key for made in self._made.list(meta.namespace) if self._keys.name_of(made) == meta.name}
+        return keys | {
+            Key(meta.namespace, owner.name)
+            for owner in meta.owner_references
+            if owner.kind == self._side.gateways.kind
+        }
+
+    def _keys_of_node(self, node: Node) -> Iterable[Key]:
+        """The gateways whose active pod is there."""
+        for made in self._made.list():
+            internal = made.status.internal_endpoint
+            if internal is not None and internal.node == node.metadata.name:
+                yield made.key
 
     async def reconcile(self, key: Key) -> float | None:
         """Have all the objects of one gateway and tell their state."""
