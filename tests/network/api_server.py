@@ -29,6 +29,7 @@ KINDS = {
     "services": ("v1", "Service"),
     "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice"),
     "events": ("v1", "Event"),
+    "namespaces": ("v1", "Namespace"),
 }
 
 
@@ -46,7 +47,7 @@ class ApiServer:
     def create(self, plural: str, manifest: Json) -> Json:
         """An object as a user would create it."""
         meta = manifest["metadata"]
-        place = (plural, meta["namespace"], meta["name"])
+        place = (plural, meta.get("namespace", ""), meta["name"])
         if place in self.objects:
             raise FileExistsError(place)
         value = copy.deepcopy(manifest)
@@ -75,7 +76,7 @@ class ApiServer:
         allowed = (
             {"status": patch.get("status")} if status else {k: v for k, v in patch.items() if k != "status"}
         )
-        value = _merged(old, allowed)
+        value: Json = _merged(old, allowed)
         value["metadata"]["uid"] = old["metadata"]["uid"]
         if value.get("spec") != old.get("spec"):
             value["metadata"]["generation"] += 1
@@ -148,7 +149,8 @@ class ApiServer:
                 raise LookupError("uid")
             self.delete(plural, namespace, name)
             return {"kind": "Status", "status": "Success"}
-        return self.objects[place]
+        found: Json = self.objects[place]
+        return found
 
     async def _watch(self, exchange: Exchange, plural: str) -> None:
         selector = exchange.query.get("labelSelector", "")
@@ -238,7 +240,8 @@ def _selected(value: Json, selector: str) -> bool:
     if not selector:
         return True
     label, _, wanted = selector.partition("=")
-    return bool(value["metadata"].get("labels", {}).get(label) == wanted)
+    found = value["metadata"].get("labels", {}).get(label)
+    return found is not None and wanted in ("", found)
 
 
 def _merged(old: Any, patch: Any) -> Any:

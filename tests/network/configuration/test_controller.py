@@ -178,3 +178,35 @@ async def test_a_network_of_the_name_that_is_somebody_elses_is_left_alone() -> N
     value = api.get("networks", "liqo-tenant-milan", "milan-pod-10-245-0-0-16")
     assert value is not None
     assert value["spec"] == theirs["spec"]
+
+
+async def test_a_peer_cannot_speak_for_another_from_its_own_namespace() -> None:
+    api = api_with_installation()
+    api.create(
+        "namespaces",
+        {"metadata": {"name": "liqo-tenant-mallory", "labels": {labels.REMOTE_CLUSTER_ID: "mallory"}}},
+    )
+    announce(api, "mallory", ["10.245.0.0/16"], ["10.71.0.0/16"])
+    marks = {"metadata": {"labels": {labels.REMOTE_CLUSTER_ID: "milan"}}}
+    api.merge("configurations", "liqo-tenant-mallory", "mallory", marks)
+    async with running(api, *MODULES):
+        await api.until(lambda: condition(api, "mallory").get("reason") == "NamespaceForbidden")
+    assert "cluster mallory" in condition(api, "mallory")["message"]
+    assert not [name for name in api.named("networks") if name.startswith("mallory")]
+
+
+async def test_a_configuration_made_anew_waits_for_what_the_earlier_left() -> None:
+    api = api_with_installation()
+    announce(api, "milan", ["10.245.0.0/16"], ["10.71.0.0/16"])
+    async with running(api, *MODULES):
+        await api.until(lambda: seen(api, "milan"))
+    # The controller is away while the administrator deletes and applies again.
+    api.delete("configurations", "liqo-tenant-milan", "milan")
+    announce(api, "milan", ["10.245.0.0/16"], ["10.71.0.0/16"])
+    async with running(api, *MODULES):
+        await api.until(lambda: seen(api, "milan"))
+        uid = found(api, "milan")["metadata"]["uid"]
+        network = api.get("networks", "liqo-tenant-milan", "milan-pod-10-245-0-0-16")
+        assert network is not None
+        assert network["metadata"]["ownerReferences"][0]["uid"] == uid
+    assert not api.events("NameTaken")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from isthmus.api import labels
-from isthmus.api.ipam import IPS, NETWORKS, Network
+from isthmus.api.ipam import IPS, Network
 from isthmus.api.networking import CONFIGURATIONS
+from isthmus.kube.builtin import NAMESPACES
 from isthmus.kube.manager import Manager
-from isthmus.kube.objects import Key
+from isthmus.kube.objects import Key, Object
 from isthmus.kube.options import Options
 from isthmus.kube.reconcile import Controller
 from isthmus.network.configuration.reconciler import ConfigurationReconciler
+from isthmus.network.ipam.caches import watch_networks
 from isthmus.network.ipam.installation import EXTERNAL, POD
 from isthmus.network.ownership import controller_keys
 
@@ -23,8 +25,11 @@ WORKERS = 2
 def setup(manager: Manager, options: Options) -> None:
     """Add the controller of Configurations to the process."""
     configurations = manager.informers.get(CONFIGURATIONS)
-    networks, ips = manager.informers.get(NETWORKS), manager.informers.get(IPS)
-    reconciler = ConfigurationReconciler(manager, configurations, networks, ips, options.namespace)
+    networks, ips = watch_networks(manager.informers), manager.informers.get(IPS)
+    namespaces = manager.informers.get(NAMESPACES.partial(), label_selector=labels.REMOTE_CLUSTER_ID)
+    reconciler = ConfigurationReconciler(
+        manager, configurations, networks, ips, namespaces, options.namespace
+    )
     controller = manager.add(Controller("configuration", reconciler.reconcile, workers=WORKERS))
 
     def keys_of_network(network: Network) -> Iterable[Key]:
@@ -33,6 +38,10 @@ def setup(manager: Manager, options: Options) -> None:
             return [configuration.key for configuration in configurations.list()]
         return controller_keys(network, CONFIGURATIONS)
 
+    def keys_of_namespace(namespace: Object) -> Iterable[Key]:
+        return [configuration.key for configuration in configurations.list(namespace.metadata.name)]
+
     controller.watch(configurations)
+    controller.watch(namespaces, keys_of_namespace)
     controller.watch(networks, keys_of_network)
     controller.watch(ips, lambda ip: controller_keys(ip, CONFIGURATIONS))

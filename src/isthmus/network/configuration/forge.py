@@ -20,6 +20,7 @@ CONFIGURED = "NetworkCIDRsConfigured"
 WAITING = "WaitingForNetworks"
 INVALID = "InvalidRemoteCIDRs"
 TAKEN = "NameTaken"
+FORBIDDEN = "NamespaceForbidden"
 POD_TYPE, EXTERNAL_TYPE = "pod", "external"
 
 

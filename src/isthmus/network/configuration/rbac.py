@@ -16,6 +16,7 @@ CLUSTER_RULES: list[Manifest] = [
         "resources": ["networks", "ips"],
         "verbs": ["get", "list", "watch", "create", "delete"],
     },
+    {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
 ]
 """Cluster-wide rules: tenant namespaces have any name."""

@@ -8,14 +8,16 @@ with it. Several workers: one peer's failure costs only its own.
 
 from __future__ import annotations
 
+from isthmus.api import labels
 from isthmus.api.ipam import IP, IPS, NETWORKS, Network
 from isthmus.api.networking import CONFIGURATIONS, Cidrs, Configuration
 from isthmus.kube.errors import AlreadyExists, Conflict
 from isthmus.kube.informer import Informer
 from isthmus.kube.manager import Manager
-from isthmus.kube.objects import Key
+from isthmus.kube.objects import Key, Object
 from isthmus.network.configuration.forge import (
     CONFIGURED,
+    FORBIDDEN,
     INVALID,
     TAKEN,
     WAITING,
@@ -31,6 +33,7 @@ from isthmus.network.configuration.forge import (
     unknown_source_name,
 )
 from isthmus.network.configuration.validation import AnnouncementError, require_ranges
+from isthmus.network.ipam.caches import networks_in
 from isthmus.network.ownership import is_controlled_by
 
 RETRY_SECONDS = 30.0
@@ -45,6 +48,7 @@ class ConfigurationReconciler:
         configurations: Informer[Configuration],
         networks: Informer[Network],
         ips: Informer[IP],
+        namespaces: Informer[Object],
         namespace: str,
     ) -> None:
         self._client = manager.client
@@ -52,6 +56,7 @@ class ConfigurationReconciler:
         self._configurations = configurations
         self._networks = networks
         self._ips = ips
+        self._namespaces = namespaces
         self._namespace = namespace
 
     async def reconcile(self, key: Key) -> float | None:
@@ -61,7 +66,10 @@ class ConfigurationReconciler:
             return None
         if not peer_of(configuration):
             return None  # Not of a peering (yet): the label is what everybody finds it by.
-        own = own_ranges(self._networks.list(self._namespace))
+        if (refusal := self._stranger(configuration)) is not None:
+            await self._say(configuration, refusal)
+            return RETRY_SECONDS
+        own = own_ranges(networks_in(self._networks, self._namespace))
         if own is not None and (patch := plan_local(configuration, own)) is not None:
             meta = configuration.metadata
             # The answer has the new generation, which the condition must carry.
@@ -74,11 +82,23 @@ class ConfigurationReconciler:
         # Once known, our own ranges stay: a Network that is made anew must not cut every peer off.
         return await self._map(configuration, waits_for_own=own is None and configuration.spec.local is None)
 
+    def _stranger(self, configuration: Configuration) -> Verdict | None:
+        """Why a Configuration is not listened to: in the tenant namespace of one peer it speaks for another."""
+        peer, name = peer_of(configuration), configuration.metadata.namespace
+        namespace = self._namespaces.get(Key("", name))
+        tenant = namespace.metadata.labels.get(labels.REMOTE_CLUSTER_ID, peer) if namespace else peer
+        if tenant == peer:
+            return None
+        message = (
+            f"namespace {name} is of cluster {tenant}: a Configuration of {peer} cannot be there, move it"
+        )
+        return Verdict(status="False", reason=FORBIDDEN, message=message)
+
     async def _map(self, configuration: Configuration, *, waits_for_own: bool) -> float | None:
         wanted = forge_networks(configuration)
         mine = {
             network.metadata.name: network
-            for network in self._networks.list(configuration.metadata.namespace)
+            for network in networks_in(self._networks, configuration.metadata.namespace)
             if is_controlled_by(network, configuration)
         }
         stale = [network for name, network in mine.items() if name not in wanted or network.deleting]
@@ -121,8 +141,12 @@ class ConfigurationReconciler:
         """An object of the name is there: one that the cache will show as ours in a moment, or another's."""
         namespace = configuration.metadata.namespace
         present = await self._client.find(NETWORKS, name, namespace)
-        if present is not None and is_controlled_by(present, configuration):
+        if present is None or is_controlled_by(present, configuration):
             raise Conflict(f"the cache does not show Network {namespace}/{name} yet")
+        if present.deleting:
+            message = f"an earlier Network {name} is still being removed"
+            await self._say(configuration, Verdict(status="False", reason=WAITING, message=message))
+            return RETRY_SECONDS
         message = f"Network {name} is there and not of this Configuration: remove it or rename one of the two"
         await self._say(configuration, Verdict(status="False", reason=TAKEN, message=message))
         return RETRY_SECONDS
@@ -133,7 +157,7 @@ class ConfigurationReconciler:
             return
         meta = configuration.metadata
         await self._client.patch(CONFIGURATIONS, meta.name, patch, meta.namespace, subresource="status")
-        bad = verdict.reason in (INVALID, TAKEN)
+        bad = verdict.reason in (INVALID, TAKEN, FORBIDDEN)
         self._events.record(
             CONFIGURATIONS, configuration, verdict.reason, verdict.message, "Warning" if bad else "Normal"
         )
@@ -147,6 +171,8 @@ class ConfigurationReconciler:
                 # Immutable, so it is made anew; its going brings us back.
                 await self._client.delete(IPS, name, namespace, uid=ip.metadata.uid)
             return None
+        if ip is not None and ip.deleting:
+            return RETRY_SECONDS  # That of an earlier Configuration of the name.
         if ip is None:
             try:
                 await self._client.create(IPS, forge_unknown_source(configuration, external), namespace)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from isthmus.api.cidr import parse_cidr
-from isthmus.api.ipam import IPS, NETWORKS
+from isthmus.api.ipam import IPS
 from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options
 from isthmus.kube.reconcile import Controller
+from isthmus.network.ipam.caches import watch_networks
 from isthmus.network.ipam.installation import DEFAULT_POOLS, InstalledRanges, forge_networks
 from isthmus.network.ipam.internal import InternalAddresses, internal_range
 from isthmus.network.ipam.ips import IPReconciler
@@ -24,7 +25,7 @@ __all__ = ["InstalledRanges", "InternalAddresses", "forge_networks", "internal_r
 
 def setup(manager: Manager, options: Options, pools: Sequence[str] = DEFAULT_POOLS) -> None:
     """Add the controllers of Networks and IPs to the process. Raises ValueError for a pool that is no CIDR."""
-    networks, ips = manager.informers.get(NETWORKS), manager.informers.get(IPS)
+    networks, ips = watch_networks(manager.informers), manager.informers.get(IPS)
     ledger = NetworkLedger([parse_cidr(pool) for pool in pools])
     # The ledger comes first: it must know of a change before the controller asks it.
     networks.add_handler(ledger.observe)

@@ -21,6 +21,7 @@ from isthmus.kube.objects import Key, Manifest, Object
 from isthmus.kube.resource import Resource
 from isthmus.network.ipam.address_ledger import AddressLedger, Range
 from isthmus.network.ipam.addresses import AddressesExhaustedError
+from isthmus.network.ipam.caches import networks_in
 from isthmus.network.ipam.services import SLICES, TemplateError, forge_service, forge_slice, read_template
 from isthmus.network.ipam.sources import (
     SourceError,
@@ -93,7 +94,7 @@ class IPReconciler:
         return [str(key) if key is not None else ""]
 
     async def _place(self, ip: IP) -> IP:
-        own = self._networks.list(self._namespace)
+        own = networks_in(self._networks, self._namespace)
         network = find_source(ip, self._networks.get, own, self._namespace)
         range_ = source_range(network)
         if (marks := plan_marks(ip, network)) is not None:
