@@ -1,10 +1,12 @@
 """What is remembered, recognised and told: state, locks, processes, control groups, status."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -61,6 +63,20 @@ def test_there_is_one_clear_error_for_each_way_of_having_no_lab(site: Site) -> N
     (site.state / "state.json").write_text("{")
     with pytest.raises(LabError, match="cannot be understood"):
         state.load(site)
+
+
+def test_what_labs_share_is_left_to_the_last_of_them(site: Site, tmp_path: Path) -> None:
+    shared = tmp_path / "mount-point"
+    shared.mkdir()
+    first = record(Phase.UP)
+    first.directories, first.settings = [str(shared)], {"unit/setting": "1"}
+    neighbour = tmp_path / f"other{Site.SUFFIX}"
+    neighbour.mkdir()
+    (neighbour / "state.json").write_text(json.dumps(asdict(first)))
+    assert state.others(site) == [first]
+    second = record(Phase.STARTING)
+    lifecycle._share(second, state.others(site))
+    assert (second.directories[:1], second.settings) == ([str(shared)], {"unit/setting": "1"})
 
 
 def test_two_commands_do_not_change_the_lab_at_once(site: Site) -> None:

@@ -43,8 +43,8 @@ def up(
         image = testimages.ensure(programs)
         record = State(
             Phase.STARTING, version, str(programs), clusters, workers, str(pod_cidr), str(service_cidr),
-            directories=node.missing_mount_points(), settings=settings.read(),
         )  # fmt: skip
+        _share(record, state.others(site))
         state.save(site, record)
         try:
             _make(site, record, planned, image, report)
@@ -55,6 +55,13 @@ def up(
         record.phase = Phase.UP
         state.save(site, record)
     return planned
+
+
+def _share(record: State, others: list[State]) -> None:
+    """Note what was before the first of the labs, whoever was first: the last one to go restores it."""
+    made = [directory for other in others for directory in other.directories]
+    record.directories = list(dict.fromkeys([*made, *node.missing_mount_points()]))
+    record.settings = others[0].settings if others else settings.read()
 
 
 def down(site: Site, report: Report) -> bool:
@@ -126,11 +133,17 @@ def _remove(site: Site, record: State) -> None:
     cgroups.end(site.cgroup)
     network.remove(site, namespaces(site, record.plan(site)))
     cgroups.remove(site.cgroup)
+    if not state.others(site):
+        _restore(record)
+    for name in ("nodes", "clusters", "processes", "logs"):
+        shutil.rmtree(site.state / name, ignore_errors=True)
+    shutil.rmtree(site.state)
+
+
+def _restore(record: State) -> None:
+    """Undo what all labs share. Removing a mount point would take the mount from another lab's nodes."""
     settings.restore(record.settings)
     for directory in reversed(record.directories):
         # Not empty means that somebody else has put it to use.
         with contextlib.suppress(OSError):
             Path(directory).rmdir()
-    for name in ("nodes", "clusters", "processes", "logs"):
-        shutil.rmtree(site.state / name, ignore_errors=True)
-    shutil.rmtree(site.state)

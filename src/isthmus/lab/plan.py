@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from pathlib import Path
+from typing import ClassVar
 
 from isthmus.lab.errors import LabError
 
@@ -26,6 +27,8 @@ MAX_WORKERS = 50
 @dataclass(frozen=True)
 class Site:
     """One lab on this machine: the name its things carry and the network its nodes are in."""
+
+    SUFFIX: ClassVar[str] = "-lab"
 
     name: str
     network: IPv4Network
@@ -48,7 +51,7 @@ class Site:
     @property
     def state(self) -> Path:
         """The folder with all that the lab stores outside its cache."""
-        return Path(f"/var/lib/{self.name}-lab")
+        return Path(f"/var/lib/{self.name}{self.SUFFIX}")
 
     @property
     def lock(self) -> Path:

@@ -63,7 +63,10 @@ def save(site: Site, state: State) -> None:
 
 def load(site: Site) -> State | None:
     """The recorded lab, or None. Raises LabError when the record cannot be understood."""
-    file = site.state / "state.json"
+    return _read(site.state / "state.json")
+
+
+def _read(file: Path) -> State | None:
     try:
         fields = json.loads(file.read_text())
         return State(**{**fields, "phase": Phase(fields["phase"])})
@@ -71,6 +74,13 @@ def load(site: Site) -> State | None:
         return None
     except (ValueError, TypeError, KeyError) as error:
         raise LabError(f"{file} cannot be understood: {error}") from None
+
+
+def others(site: Site) -> list[State]:
+    """The records of the other labs on this machine, for what all of them share: mount points and settings."""
+    files = site.state.parent.glob(f"*{Site.SUFFIX}/state.json")
+    found = [_read(file) for file in files if file.parent != site.state]
+    return [record for record in found if record is not None]
 
 
 def require(site: Site) -> State:
