@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from isthmus.api import labels
+from isthmus.api.ipam import Network
 from isthmus.api.networking import (
     CONFIGURATIONS,
     INTERNAL_FABRICS,
@@ -20,7 +21,7 @@ from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Manifest, Object
 from isthmus.kube.reconcile import Controller
 from isthmus.network.dataplane.hops import OVERLAY
-from isthmus.network.gateways.caches import Caches
+from isthmus.network.gateways.caches import PEER_INDEX, Caches, index_by_peer
 from isthmus.network.gateways.objects import DEFAULT_MTU, SIDES, Gateway, Side, peer_of
 from isthmus.network.gateways.overlay_addresses import OverlayAddresses
 from isthmus.network.gateways.requests import find_rival
@@ -68,6 +69,7 @@ class FabricReconciler:
         self._addresses = addresses
         self._fabrics = addresses.fabrics
         self._configurations = manager.informers.get(CONFIGURATIONS)
+        self._configurations.add_index(PEER_INDEX, index_by_peer)
         self._writer = Writer(manager.client)
 
     def controller(self) -> Controller:
@@ -77,11 +79,14 @@ class FabricReconciler:
             controller.watch(self._caches.gateways[side.mode], _key_of_peer)
         controller.watch(self._configurations, _key_of_peer)
         controller.watch(self._fabrics)
-        controller.watch(
-            self._addresses.networks,
-            lambda _: [key for gateway in self._caches.all_gateways() for key in _key_of_peer(gateway)],
-        )
+        controller.watch(self._addresses.networks, self._keys_of_network)
         return controller
+
+    def _keys_of_network(self, network: Network) -> Iterable[Key]:
+        """Every gateway, where the range of their addresses changes."""
+        if self._addresses.is_internal(network):
+            for gateway in self._caches.all_gateways():
+                yield from _key_of_peer(gateway)
 
     async def reconcile(self, key: Key) -> float | None:
         """Have the fabric of one peer's gateway."""
@@ -101,11 +106,12 @@ class FabricReconciler:
 
     def _gateway(self, key: Key) -> tuple[Side, Gateway] | None:
         """The gateway of a peer; of several, the one that counts."""
+        rivals = self._caches.gateways_of(*key)
         for side in SIDES:
-            for gateway in self._caches.gateways[side.mode].list(key.namespace):
-                if peer_of(gateway) != key.name or gateway.deleting:
+            for gateway in rivals:
+                if gateway.deleting or not isinstance(gateway, side.gateways.type):
                     continue
-                if find_rival(gateway, self._caches.all_gateways()) is None:
+                if find_rival(gateway, rivals) is None:
                     return side, gateway
         return None
 
@@ -122,7 +128,7 @@ class FabricReconciler:
         if not pod_ip:
             return None
         try:
-            overlay_ip = self._addresses.of_fabric(*key)
+            overlay_ip = self._addresses.of_fabric(*key, live)
         except AddressesExhaustedError as error:
             return self._warn(side, gateway, str(error))
         if overlay_ip is None:
@@ -146,8 +152,8 @@ class FabricReconciler:
         return AGAIN
 
     def _configuration(self, key: Key) -> Configuration | None:
-        for configuration in self._configurations.list(key.namespace):
-            if peer_of(configuration) == key.name and not configuration.deleting:
+        for configuration in self._configurations.by_index(PEER_INDEX, f"{key.namespace}/{key.name}"):
+            if not configuration.deleting:
                 return configuration
         return None
 

@@ -5,7 +5,10 @@ One key is one node. The InternalNode is owned by its Node and collected with it
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from isthmus.api import labels
+from isthmus.api.ipam import Network
 from isthmus.api.networking import INTERNAL_NODES, InternalNode
 from isthmus.kube.builtin import NODES, Node
 from isthmus.kube.manager import Manager
@@ -59,8 +62,12 @@ class InternalNodeReconciler:
         controller = Controller("internalnode", self.reconcile)
         controller.watch(self._nodes)
         controller.watch(self._internal)
-        controller.watch(self._addresses.networks, lambda _: [node.key for node in self._nodes.list()])
+        controller.watch(self._addresses.networks, self._keys_of_network)
         return controller
+
+    def _keys_of_network(self, network: Network) -> Iterable[Key]:
+        """Every node, where the range of their addresses changes."""
+        return [node.key for node in self._nodes.list()] if self._addresses.is_internal(network) else []
 
     async def reconcile(self, key: Key) -> float | None:
         """Have the InternalNode of one real node."""
@@ -77,7 +84,7 @@ class InternalNodeReconciler:
         if live is not None and live.deleting:
             return None
         try:
-            address = self._addresses.of_node(key.name)
+            address = self._addresses.of_node(key.name, live)
         except AddressesExhaustedError as error:
             self._events.record(NODES, node, "CannotBeReached", str(error), "Warning")
             return AGAIN

@@ -75,7 +75,7 @@ class GatewayReconciler:
 
     def _template(self, gateway: Gateway) -> GatewayTemplate:
         check_request(gateway)
-        rival = find_rival(gateway, self._caches.all_gateways())
+        rival = find_rival(gateway, self._caches.gateways_of(gateway.metadata.namespace, peer_of(gateway)))
         if rival is not None:
             raise RequestError(
                 f"{type(rival).__name__} {rival.metadata.name} is there for peer {peer_of(gateway)} already, and a"
@@ -124,6 +124,6 @@ class GatewayReconciler:
                 yield gateway.key
 
     def _keys_of_rival(self, rival: Gateway) -> Iterable[Key]:
-        for gateway in self._gateways.list(rival.metadata.namespace):
-            if gateway.metadata.uid != rival.metadata.uid and peer_of(gateway) == peer_of(rival):
+        for gateway in self._caches.gateways_of(rival.metadata.namespace, peer_of(rival)):
+            if gateway.metadata.uid != rival.metadata.uid and self._gateways.get(gateway.key) is gateway:
                 yield gateway.key
