@@ -105,7 +105,7 @@ class ApiServer:
         """The messages of the events with that reason."""
         return [value["message"] for place, value in self.objects.items() if value.get("reason") == reason]
 
-    async def until(self, true: Callable[[], Any], timeout: float = 10.0) -> Any:
+    async def until(self, true: Callable[[], Any], timeout: float = 30.0) -> Any:
         """Wait until something holds; its value."""
         async with asyncio.timeout(timeout), self._changed:
             return await self._changed.wait_for(true)

@@ -7,7 +7,7 @@ where it can, and an address just given up is seldom another's at once, while a 
 
 from __future__ import annotations
 
-from zlib import crc32
+from binascii import crc32
 
 from isthmus.api.cidr import CIDR
 
