@@ -19,6 +19,7 @@ KINDS = {
     "wggatewayclients": (NETWORKING, "WgGatewayClient"),
     "wggatewayservertemplates": (NETWORKING, "WgGatewayServerTemplate"),
     "wggatewayclienttemplates": (NETWORKING, "WgGatewayClientTemplate"),
+    "connections": (NETWORKING, "Connection"),
     "internalfabrics": (NETWORKING, "InternalFabric"),
     "internalnodes": (NETWORKING, "InternalNode"),
     "deployments": ("apps/v1", "Deployment"),
@@ -72,6 +73,11 @@ class GatewayApi(ApiServer):
         if owners and owners.isdisjoint(one["metadata"]["uid"] for one in self.objects.values()):
             self.delete(*place)
         return value
+
+    async def noticed(self) -> None:
+        """Look again whether what is waited for holds: something beside the objects changed."""
+        async with self._changed:
+            self._changed.notify_all()
 
     def touched(self, plural: str, name: str, namespace: str = TNS) -> str:
         """The version an object is at."""

@@ -88,6 +88,11 @@ def test_several_ports_are_told_as_a_list() -> None:
 def test_the_active_pod_runs_and_is_labelled_and_of_two_the_newer() -> None:
     old, new = pod("a", "2026-01-01T00:00:00Z"), pod("b", "2026-01-02T00:00:00Z")
     later = "2026-01-03T00:00:00Z"
-    others = [pod("c", later, phase="Pending"), pod("d", later, ip=""), pod("e", later, active="false")]
+    others = [
+        pod("c", later, phase="Pending"),
+        pod("d", later, ip=""),
+        pod("f", later, ip="fd00::7"),
+        pod("e", later, active="false"),
+    ]
     assert active_pod([*others, old, new]) is new
     assert active_pod(others) is None

@@ -22,7 +22,9 @@ def active_pod(pods: Iterable[GatewayPod]) -> GatewayPod | None:
         pod
         for pod in pods
         if pod.status.phase == "Running"
+        # IPv4 only, as all of Liqo's networking.
         and pod.status.pod_ip
+        and ":" not in pod.status.pod_ip
         and not pod.deleting
         and pod.metadata.labels.get(labels.ACTIVE_GATEWAY) == labels.TRUE
     ]
