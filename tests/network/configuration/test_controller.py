@@ -15,6 +15,9 @@ MODULES = (ipam.setup, configuration.setup)
 
 
 def announce(api: ApiServer, peer: str, pod: list[str], external: list[str]) -> None:
+    marks = {labels.TENANT_NAMESPACE: "true", labels.REMOTE_CLUSTER_ID: peer}
+    if f"liqo-tenant-{peer}" not in api.named("namespaces"):
+        api.create("namespaces", {"metadata": {"name": f"liqo-tenant-{peer}", "labels": marks}})
     api.create(
         "configurations",
         {
@@ -182,16 +185,12 @@ async def test_a_network_of_the_name_that_is_somebody_elses_is_left_alone() -> N
 
 async def test_a_peer_cannot_speak_for_another_from_its_own_namespace() -> None:
     api = api_with_installation()
-    api.create(
-        "namespaces",
-        {"metadata": {"name": "liqo-tenant-mallory", "labels": {labels.REMOTE_CLUSTER_ID: "mallory"}}},
-    )
     announce(api, "mallory", ["10.245.0.0/16"], ["10.71.0.0/16"])
     marks = {"metadata": {"labels": {labels.REMOTE_CLUSTER_ID: "milan"}}}
     api.merge("configurations", "liqo-tenant-mallory", "mallory", marks)
     async with running(api, *MODULES):
         await api.until(lambda: condition(api, "mallory").get("reason") == "NamespaceForbidden")
-    assert "cluster mallory" in condition(api, "mallory")["message"]
+    assert "move the Configuration to liqo-tenant-milan" in condition(api, "mallory")["message"]
     assert not [name for name in api.named("networks") if name.startswith("mallory")]
 
 

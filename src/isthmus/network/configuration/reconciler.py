@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from isthmus.api import labels
 from isthmus.api.ipam import IP, IPS, NETWORKS, Network
+from isthmus.api.names import tenant_namespace
 from isthmus.api.networking import CONFIGURATIONS, Cidrs, Configuration
+from isthmus.api.tenancy import is_tenant_namespace_of
 from isthmus.kube.errors import AlreadyExists, Conflict
 from isthmus.kube.informer import Informer
 from isthmus.kube.manager import Manager
@@ -83,14 +85,13 @@ class ConfigurationReconciler:
         return await self._map(configuration, waits_for_own=own is None and configuration.spec.local is None)
 
     def _stranger(self, configuration: Configuration) -> Verdict | None:
-        """Why a Configuration is not listened to: in the tenant namespace of one peer it speaks for another."""
+        """Why a Configuration is not listened to: it is not in the tenant namespace of the peer it speaks for."""
         peer, name = peer_of(configuration), configuration.metadata.namespace
-        namespace = self._namespaces.get(Key("", name))
-        tenant = namespace.metadata.labels.get(labels.REMOTE_CLUSTER_ID, peer) if namespace else peer
-        if tenant == peer:
+        if is_tenant_namespace_of(self._namespaces.get(Key("", name)), peer):
             return None
         message = (
-            f"namespace {name} is of cluster {tenant}: a Configuration of {peer} cannot be there, move it"
+            f"namespace {name} is no tenant namespace of {peer}: move the Configuration to {tenant_namespace(peer)}, "
+            f"or label the namespace {labels.TENANT_NAMESPACE}=true and {labels.REMOTE_CLUSTER_ID}={peer}"
         )
         return Verdict(status="False", reason=FORBIDDEN, message=message)
 
