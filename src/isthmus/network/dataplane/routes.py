@@ -13,6 +13,7 @@ from isthmus.network.dataplane.state import Route, Rule
 
 TYPES = {"unicast", "unreachable", "blackhole", "prohibit", "throw", "local", "broadcast", "multicast"}
 FLAGS = {"onlink", "linkdown", "dead", "pervasive", "offload", "trap", "offload_failed", "notify", "rt_trap"}
+ENCAPSULATION_FLAGS = {"key", "csum", "seq"}
 SHOW_ROUTES = ("ip", "-4", "route", "show", "table", "all", "proto", str(PROTOCOL))
 SHOW_RULES = ("ip", "-4", "-j", "-d", "rule", "show")
 
@@ -37,6 +38,8 @@ def _parse_route(words: list[str]) -> Route:
             while words and words[0] in ("id", "src", "dst", "ttl", "hoplimit", "tos", "tc"):
                 name, value = words.pop(0), words.pop(0)
                 fields[f"encap {name}"] = value
+            while words and words[0] in ENCAPSULATION_FLAGS:
+                del words[0]
             outer = fields.get("encap dst", "")
         elif words:
             fields[word] = words.pop(0)

@@ -8,8 +8,6 @@ from msgspec.structs import replace
 
 from isthmus.api.routing import FirewallConfiguration, RouteConfiguration
 from isthmus.network.dataplane.state import State
-from isthmus.network.dataplane.user_firewall import plan_user_tables
-from isthmus.network.dataplane.user_routes import plan_user_routes
 
 
 def with_user_state(
@@ -19,8 +17,13 @@ def with_user_state(
 
     What is wrong in a user's object is in `refused`, by the object's name.
     """
-    if not state.links:
+    routes, firewalls = list(routes), list(firewalls)
+    if not state.links or not (routes or firewalls):
         return state
+    # Late: most hosts have no such objects, and their memory counts.
+    from isthmus.network.dataplane.user_firewall import plan_user_tables
+    from isthmus.network.dataplane.user_routes import plan_user_routes
+
     own_routes, rules, route_faults = plan_user_routes(one for one in routes if not one.deleting)
     tables, table_faults = plan_user_tables(one for one in firewalls if not one.deleting)
     refused = [f"RouteConfiguration {name}: {fault}" for name, fault in route_faults.items()]
