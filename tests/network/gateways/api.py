@@ -24,6 +24,7 @@ KINDS = {
     "internalnodes": (NETWORKING, "InternalNode"),
     "deployments": ("apps/v1", "Deployment"),
     "pods": ("v1", "Pod"),
+    "namespaces": ("v1", "Namespace"),
     "nodes": ("v1", "Node"),
     "secrets": ("v1", "Secret"),
     "serviceaccounts": ("v1", "ServiceAccount"),
@@ -122,6 +123,8 @@ def api(monkeypatch: pytest.MonkeyPatch) -> GatewayApi:
             "status": {"cidr": "10.80.0.0/16"},
         },
     )
+    tenant = {"name": TNS, "namespace": "", "labels": {"liqo.io/tenant-namespace": "true", **PEER}}
+    server.create("namespaces", {"metadata": tenant})
     add_node(server, "worker-1", "192.0.2.11")
     return server
 

@@ -329,3 +329,32 @@ async def test_being_killed_again_and_again_leaves_one_of_each(api: GatewayApi) 
         "rolebindings",
     ):
         assert len(api.named(plural)) == 1, plural
+
+
+async def test_an_address_in_use_is_not_given_again_after_a_restart(api: GatewayApi) -> None:
+    async with running(api, setup):
+        node = await api.until(lambda: api.get("internalnodes", "", "worker-1"))
+    address = node["spec"]["interface"]["node"]["ip"]
+    api.delete("internalnodes", "", "worker-1")
+    spec = {
+        "gatewayIP": "10.244.0.9",
+        "interface": {"gateway": {"ip": address}, "node": {"name": "isthmus0"}},
+    }
+    api.create(
+        "internalfabrics", {"metadata": {"name": "paris", "namespace": "liqo-tenant-paris"}, "spec": spec}
+    )
+    async with running(api, setup):
+        node = await api.until(lambda: api.get("internalnodes", "", "worker-1"))
+    assert node["spec"]["interface"]["node"]["ip"] != address
+
+
+async def test_a_gateway_outside_its_peers_namespace_waits_for_it_to_be_made_one(api: GatewayApi) -> None:
+    peers = api.objects["namespaces", "", TNS]["metadata"]["labels"]
+    api.merge("namespaces", "", TNS, {"metadata": {"labels": {"liqo.io/remote-cluster-id": "paris"}}})
+    async with running(api, setup):
+        add_server(api)
+        told = await api.until(lambda: refusals(api))
+        assert "is no tenant namespace of milan" in told[0]
+        assert api.named("wggatewayservers") == set()
+        api.merge("namespaces", "", TNS, {"metadata": {"labels": peers}})
+        await api.until(lambda: api.get("deployments", TNS, "gw-milan"))

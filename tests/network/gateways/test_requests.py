@@ -16,7 +16,7 @@ from isthmus.api.networking import (
     ObjectReference,
     ServerEndpoint,
 )
-from isthmus.kube.objects import ObjectMeta
+from isthmus.kube.objects import Object, ObjectMeta
 from isthmus.network.gateways.objects import SERVER
 from isthmus.network.gateways.requests import (
     RequestError,
@@ -32,6 +32,13 @@ def meta(
 ) -> ObjectMeta:
     labels = {"liqo.io/remote-cluster-id": peer} if peer else {}
     return ObjectMeta(name=name, namespace="ns", uid=uid or name, labels=labels, creation_timestamp=created)
+
+
+NAMESPACE = Object(
+    metadata=ObjectMeta(
+        name="ns", labels={"liqo.io/tenant-namespace": "true", "liqo.io/remote-cluster-id": "milan"}
+    )
+)
 
 
 def server(mtu: int = 1340, **endpoint: Any) -> GatewayServer:
@@ -57,7 +64,7 @@ def client(**endpoint: Any) -> GatewayClient:
     ],
 )
 def test_what_can_be_had_is_let_through(gateway: GatewayServer | GatewayClient) -> None:
-    check_request(gateway)
+    check_request(gateway, NAMESPACE)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +89,25 @@ def test_what_can_be_had_is_let_through(gateway: GatewayServer | GatewayClient) 
 )
 def test_what_cannot_be_had_is_refused_by_field(gateway: GatewayServer | GatewayClient, fault: str) -> None:
     with pytest.raises(RequestError) as caught:
-        check_request(gateway)
+        check_request(gateway, NAMESPACE)
     assert fault in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "namespace",
+    [
+        None,
+        Object(),
+        Object(
+            metadata=ObjectMeta(labels={**NAMESPACE.metadata.labels, "liqo.io/remote-cluster-id": "paris"})
+        ),
+    ],
+)
+def test_a_gateway_must_be_in_a_tenant_namespace_of_its_peer(namespace: Object | None) -> None:
+    with pytest.raises(
+        RequestError, match="ns is no tenant namespace of milan: move the GatewayServer to liqo-tenant"
+    ):
+        check_request(server(), namespace)
 
 
 def test_templates_of_other_kinds_are_refused() -> None:

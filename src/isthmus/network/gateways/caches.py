@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from isthmus.api import labels
 from isthmus.api.networking import WgGateway
-from isthmus.kube.builtin import NODES, ROLE_BINDINGS, SECRETS, SERVICE_ACCOUNTS
+from isthmus.kube.builtin import NAMESPACES, NODES, ROLE_BINDINGS, SECRETS, SERVICE_ACCOUNTS
 from isthmus.kube.informer import Informer
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Object
@@ -46,6 +46,7 @@ class Caches:
         self.service_accounts = get(SERVICE_ACCOUNTS.partial(), label_selector=SELECTOR)
         self.role_bindings = get(ROLE_BINDINGS.partial(), label_selector=SELECTOR)
         self.secrets = get(SECRETS.partial(), label_selector=f"{labels.GATEWAY_RESOURCE}={labels.TRUE}")
+        self.namespaces = get(NAMESPACES.partial(), label_selector=labels.REMOTE_CLUSTER_ID)
         self.nodes = get(NODES, label_selector=REAL_NODES)
 
     def all_gateways(self) -> list[Gateway]:

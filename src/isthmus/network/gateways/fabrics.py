@@ -17,6 +17,7 @@ from isthmus.api.networking import (
     Configuration,
     InternalFabric,
 )
+from isthmus.api.tenancy import is_tenant_namespace_of
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Manifest, Object
 from isthmus.kube.reconcile import Controller
@@ -80,6 +81,12 @@ class FabricReconciler:
         controller.watch(self._configurations, _key_of_peer)
         controller.watch(self._fabrics)
         controller.watch(self._addresses.networks, self._keys_of_network)
+        controller.watch(
+            self._caches.namespaces,
+            lambda one: [Key(one.metadata.name, peer_of(one))] if peer_of(one) else [],
+        )
+        # Only to have read them before the first address is given: theirs are taken.
+        controller.watch(self._addresses.nodes, lambda _: [])
         return controller
 
     def _keys_of_network(self, network: Network) -> Iterable[Key]:
@@ -106,6 +113,8 @@ class FabricReconciler:
 
     def _gateway(self, key: Key) -> tuple[Side, Gateway] | None:
         """The gateway of a peer; of several, the one that counts."""
+        if not is_tenant_namespace_of(self._caches.namespaces.get(Key("", key.namespace)), key.name):
+            return None
         rivals = self._caches.gateways_of(*key)
         for side in SIDES:
             for gateway in rivals:

@@ -62,6 +62,8 @@ class InternalNodeReconciler:
         controller = Controller("internalnode", self.reconcile)
         controller.watch(self._nodes)
         controller.watch(self._internal)
+        # Only to have read them before the first address is given: theirs are taken.
+        controller.watch(self._addresses.fabrics, lambda _: [])
         controller.watch(self._addresses.networks, self._keys_of_network)
         return controller
 

@@ -39,7 +39,7 @@ CLUSTER_RULES: list[Manifest] = [
     _rule("", ["services"], *_READ, "create", "patch", "delete"),
     _rule("", ["serviceaccounts"], *_READ, "create", "patch"),
     _rule("", ["secrets"], *_READ, "create"),
-    _rule("", ["pods", "nodes"], *_READ),
+    _rule("", ["pods", "nodes", "namespaces"], *_READ),
     _rule("", ["events"], "create", "patch"),
     _rule("monitoring.coreos.com", ["servicemonitors"], "get", "create", "patch", "delete"),
     _rule(_RBAC, ["rolebindings"], *_READ, "create", "patch"),

@@ -50,6 +50,10 @@ class GatewayReconciler:
         controller.watch(self._gateways)
         controller.watch(self._made)
         controller.watch(self._templates, self._keys_of_template)
+        controller.watch(
+            self._caches.namespaces,
+            lambda namespace: [gateway.key for gateway in self._gateways.list(namespace.metadata.name)],
+        )
         for side in SIDES:
             controller.watch(self._caches.gateways[side.mode], self._keys_of_rival)
         return controller
@@ -74,7 +78,7 @@ class GatewayReconciler:
         return None
 
     def _template(self, gateway: Gateway) -> GatewayTemplate:
-        check_request(gateway)
+        check_request(gateway, self._caches.namespaces.get(Key("", gateway.metadata.namespace)))
         rival = find_rival(gateway, self._caches.gateways_of(gateway.metadata.namespace, peer_of(gateway)))
         if rival is not None:
             raise RequestError(

@@ -16,7 +16,8 @@ from isthmus.api.networking import (
     ObjectReference,
     WgGateway,
 )
-from isthmus.kube.objects import Manifest
+from isthmus.api.tenancy import is_tenant_namespace_of
+from isthmus.kube.objects import Manifest, Object
 from isthmus.network.dataplane import hops
 from isthmus.network.gateways.objects import (
     DEFAULT_MTU,
@@ -38,11 +39,21 @@ class RequestError(ValueError):
     """A gateway that cannot be had as it is asked for; names the field, its value and the mend."""
 
 
-def check_request(gateway: Gateway) -> None:
-    """Raise RequestError where the gateway cannot be had, whatever the template."""
+def check_request(gateway: Gateway, namespace: Object | None) -> None:
+    """Raise RequestError where the gateway cannot be had, whatever the template.
+
+    `namespace` is the one it is in: nodes route by what gateways say, so each must be in a tenant namespace of its
+    peer.
+    """
     if not names.is_dns_label(peer_of(gateway)):
         raise RequestError(
             f"label {labels.REMOTE_CLUSTER_ID}: {peer_of(gateway)!r} is not the id of a cluster; set it to the peer's"
+        )
+    if not is_tenant_namespace_of(namespace, peer_of(gateway)):
+        raise RequestError(
+            f"namespace {gateway.metadata.namespace} is no tenant namespace of {peer_of(gateway)}: move the"
+            f" {type(gateway).__name__} to {names.tenant_namespace(peer_of(gateway))}, or label the namespace"
+            f" {labels.TENANT_NAMESPACE}=true and {labels.REMOTE_CLUSTER_ID}={peer_of(gateway)}"
         )
     mtu = gateway.spec.mtu
     if mtu and not SMALLEST_MTU <= mtu <= LARGEST_MTU:
