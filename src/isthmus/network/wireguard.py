@@ -160,6 +160,14 @@ class Tunnel:
         await self._commands.run("wg", "syncconf", self._name, "/dev/stdin", text=render(wanted))
         return True
 
+    async def renew(self, wanted: Configuration) -> None:
+        """Begin a new session with the peer at the next packet, instead of trusting the old one. Raises CommandError.
+
+        A client whose server was restarted goes on with a session nobody knows, for 15 s by WireGuard's timers.
+        """
+        await self._commands.run("wg", "set", self._name, "peer", wanted.peer, "remove")
+        await self._commands.run("wg", "syncconf", self._name, "/dev/stdin", text=render(wanted))
+
     async def device(self) -> Device | None:
         """The device as it is; None where there is none."""
         return parse_dump(await self._commands.find("wg", "show", self._name, "dump"))

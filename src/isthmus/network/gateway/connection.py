@@ -63,6 +63,7 @@ def forge_connection(settings: Settings) -> Manifest:
     }
     metadata: Manifest = {
         "name": f"gw-{settings.name}",
+        "namespace": settings.namespace,
         "labels": {labels.REMOTE_CLUSTER_ID: settings.peer},
     }
     if settings.uid:
@@ -83,7 +84,7 @@ def forge_status(settings: Settings, value: str, latency: float | None, moment: 
     if latency is not None:
         stamp = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         status["latency"] = {"value": format_latency(latency), "timestamp": stamp}
-    return {"metadata": {"name": f"gw-{settings.name}"}, "status": status}
+    return {"metadata": {"name": f"gw-{settings.name}", "namespace": settings.namespace}, "status": status}
 
 
 async def write_connection(

@@ -89,6 +89,10 @@ class Liveness:
         self._outstanding = {stamp: at for stamp, at in self._outstanding.items() if at > sent}
         self._last, self.latency, self.value = now, max(now - sent, 0.0), CONNECTED
 
+    def silence(self, now: float) -> float:
+        """Seconds since the last answer, or since the beginning."""
+        return now - self._last
+
     def check(self, now: float) -> str:
         """The state by now."""
         if self.value != ERROR and now - self._last >= self._patience:

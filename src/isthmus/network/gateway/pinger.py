@@ -45,11 +45,21 @@ class Pinger:
         self._changed = changed
         self._make_socket = make_socket or _udp
         self._news = asyncio.Event()
+        self._nudged = asyncio.Event()
 
     @property
     def alive(self) -> bool:
         """Whether answers come."""
         return self.liveness.value == CONNECTED
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last answer."""
+        return self.liveness.silence(asyncio.get_running_loop().time())
+
+    def nudge(self) -> None:
+        """Ping at once."""
+        self._nudged.set()
 
     async def run(self) -> None:
         """Ping, answer and report until cancelled."""
@@ -67,7 +77,7 @@ class Pinger:
                 loop.add_reader(one, self._read, one)
                 while True:
                     self._send(one)
-                    await asyncio.sleep(self._interval)
+                    await self._pause()
                     self._check()
             except OSError as error:
                 logger.debug("liveness on %s: %s", self._own, error)
@@ -76,6 +86,14 @@ class Pinger:
             finally:
                 loop.remove_reader(one)
                 one.close()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(self._interval):
+                await self._nudged.wait()
+        except TimeoutError:
+            return
+        self._nudged.clear()
 
     def _send(self, one: socket.socket) -> None:
         stamp = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -114,14 +132,18 @@ class Pinger:
 
     async def _report(self) -> None:
         loop = asyncio.get_running_loop()
+        failed = False
         while True:
             value, latency = self.liveness.value, self.liveness.latency
             if self._reporter.due(value, latency, loop.time()):
                 try:
                     await self._write(value, latency)
                     self._reporter.written(value, latency, loop.time())
+                    failed = False
                 except KubeError as error:
-                    logger.warning("the Connection cannot be written, trying again: %s", error)
+                    if not failed:
+                        logger.warning("the Connection cannot be written, trying again: %s", error)
+                    failed = True
             try:
                 async with asyncio.timeout(self._interval):
                     await self._news.wait()

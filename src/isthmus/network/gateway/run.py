@@ -41,7 +41,7 @@ from isthmus.network.gateway.lead import Lead
 from isthmus.network.gateway.liveness import Liveness
 from isthmus.network.gateway.pinger import Pinger
 from isthmus.network.gateway.plan import plan_gateway, tunnel_addresses
-from isthmus.network.gateway.settings import Settings, read_settings
+from isthmus.network.gateway.settings import KEYS_PATH, Settings, read_settings
 from isthmus.network.process import Health, Role, run_process
 from isthmus.network.wireguard import Configuration, Tunnel, check_key
 
@@ -71,8 +71,11 @@ def _prepare() -> tuple[Role, int]:
 class Gateway:
     """One gateway."""
 
-    def __init__(self, client: Client, settings: Settings, commands: Commands) -> None:
+    def __init__(
+        self, client: Client, settings: Settings, commands: Commands, keys_folder: str = KEYS_PATH
+    ) -> None:
         self._client = client
+        self._keys_folder = keys_folder
         self._settings = settings
         self._commands = commands
         self._tunnel = Tunnel(commands, hops.TUNNEL, settings.implementation)
@@ -83,6 +86,7 @@ class Gateway:
             settings.addresses, settings.port, alive=lambda: self._pinger.alive, changed=self.keeper.wake
         )
         self._pinger = self._make_pinger()
+        self._wanted: Configuration | None = None
         self._written = ""
         self._mtu = 0
 
@@ -128,6 +132,7 @@ class Gateway:
             group.create_task(self.keeper.run())
             if self._settings.mode == "client":
                 group.create_task(self._endpoint.run())
+                group.create_task(self._renew())
             group.create_task(self._pinger.run())
             await self.keeper.applied.wait()
             health.ready = True
@@ -185,7 +190,7 @@ class Gateway:
         return tuple(self._pods.list())
 
     async def _configure(self) -> None:
-        private, public = await asyncio.to_thread(read_keys)
+        private, public = await asyncio.to_thread(read_keys, self._keys_folder)
         wanted = Configuration(
             private_key=private,
             public_key=public,
@@ -193,8 +198,25 @@ class Gateway:
             peer=self._peer_key(),
             endpoint=self._endpoint.current,
         )
+        self._wanted = wanted
         if await self._tunnel.configure(wanted, alive=self._pinger.alive):
             logger.info("configured: %r", wanted)
+
+    async def _renew(self) -> None:
+        """A client begins its session anew while no answer comes: its server may have been restarted.
+
+        Twice the interval leaves time for a handshake and a ping over any link.
+        """
+        period = 2 * self._settings.ping_interval
+        while True:
+            await asyncio.sleep(period)
+            if self._wanted is None or not self._wanted.peer or self._pinger.silence < period:
+                continue
+            try:
+                await self._tunnel.renew(self._wanted)
+            except CommandError as error:
+                logger.debug("no new session: %s", error)
+            self._pinger.nudge()
 
     def _peer_key(self) -> str:
         found = sorted(self._keys.list(), key=lambda one: one.key)
