@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,9 +146,11 @@ def test_an_interrupted_command_says_so(apart: Pair) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(1.5)
+    assert command.stderr is not None
+    begun = command.stderr.readline()
     command.send_signal(signal.SIGINT)
     out, error = command.communicate(timeout=20)
+    assert begun
     assert command.returncode == 130
     assert out == ""
     assert error.endswith("error: interrupted\n")

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import socket
 import ssl
+import weakref
 
 from isthmus.kube.dial import watch_liveness
 from isthmus.kube.errors import ConfigurationError
@@ -51,6 +52,7 @@ class Server:
         self._max_body = max_body
         self._bound = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._open: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
         self.started = asyncio.Event()
         """Set while the server accepts connections."""
 
@@ -80,6 +82,10 @@ class Server:
                 task.cancel()
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=STOP_TIME)
+            # TLS says good-bye for up to two seconds after a close: nobody is left to wait for the answer.
+            for transport in self._open:
+                transport.abort()
+            await asyncio.sleep(0)
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -114,6 +120,7 @@ class Server:
             logger.debug("a TLS handshake failed: %s", error)
             sock.close()
             return
+        self._open.add(transport)
         watch_liveness(transport)
         try:
             await connection.serve()
