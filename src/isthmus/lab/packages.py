@@ -16,6 +16,8 @@ RUN = (
     "procps", "util-linux", "mount", "busybox-static",
 )  # fmt: skip
 BUILD = ("buildah", "mmdebstrap")
+NETWORK = ("nftables", "iproute2", "wireguard-tools", "busybox-static", "procps")
+"""What the tests of the data path need, without a lab."""
 
 Report = Callable[[str], None]
 

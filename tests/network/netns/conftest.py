@@ -1,4 +1,7 @@
-"""Tests here make network namespaces: they need root, take seconds, and leave nothing."""
+"""Tests here make network namespaces and join them with the real tools: they need root, and leave nothing.
+
+They run with the tests on clusters, which may install what they need; the other unit tests need nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.lab import binaries
+from isthmus.lab import binaries, packages
 from tests.network.netns.support import Cluster, clusters
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if os.geteuid() == 0:
-        return
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if Path(__file__).parent not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.cluster)
+        item.add_marker(pytest.mark.timeout(120, func_only=True))
+        if os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="network namespaces need root"))
 
 
 @pytest.fixture(scope="session")
 def wireguard() -> Path:
-    """The folder of userspace WireGuard."""
+    """The folder of userspace WireGuard; sees to the tools beside it too."""
+    packages.ensure(packages.NETWORK, lambda _: None)
     return binaries.ensure_wireguard(lambda _: None).parent
 
 
