@@ -11,7 +11,6 @@ import asyncio
 import logging
 import socket
 import ssl
-import weakref
 
 from isthmus.kube.dial import watch_liveness
 from isthmus.kube.errors import ConfigurationError
@@ -26,6 +25,7 @@ MAX_CONNECTIONS = 1024
 """Connections served at a time; more are closed at once."""
 HANDSHAKE_TIME = 10.0
 STOP_TIME = 5.0
+SHUTDOWN_TIME = 2.0
 
 
 class Server:
@@ -52,7 +52,7 @@ class Server:
         self._max_body = max_body
         self._bound = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._open: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
+        self._open: set[asyncio.Transport] = set()
         self.started = asyncio.Event()
         """Set while the server accepts connections."""
 
@@ -82,7 +82,7 @@ class Server:
                 task.cancel()
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=STOP_TIME)
-            # TLS says good-bye for up to two seconds after a close: nobody is left to wait for the answer.
+            # TLS waits for an answer to its good-bye: nobody is left to wait for it.
             for transport in self._open:
                 transport.abort()
             await asyncio.sleep(0)
@@ -114,7 +114,7 @@ class Server:
                 sock,
                 ssl=self._tls,
                 ssl_handshake_timeout=HANDSHAKE_TIME if self._tls else None,
-                ssl_shutdown_timeout=2.0 if self._tls else None,
+                ssl_shutdown_timeout=SHUTDOWN_TIME if self._tls else None,
             )
         except (OSError, TimeoutError) as error:
             logger.debug("a TLS handshake failed: %s", error)
@@ -132,6 +132,7 @@ class Server:
             raise
         finally:
             transport.close()
+            loop.call_later(SHUTDOWN_TIME + 1, self._open.discard, transport)
 
 
 def listen(host: str, port: int) -> socket.socket:
