@@ -10,8 +10,8 @@ from isthmus.api.authentication import TENANTS, Tenant
 from isthmus.kube.builtin import CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS
 from isthmus.kube.client import Client
 from isthmus.kube.objects import Manifest, Object
+from isthmus.kube.ownership import forge_controller
 from isthmus.kube.resource import Resource
-from isthmus.peering.ownership import forge_controller
 
 _RBAC = "rbac.authorization.k8s.io"
 

@@ -20,12 +20,12 @@ from isthmus.api.authentication import (
 )
 from isthmus.kube.builtin import SECRETS, Secret
 from isthmus.kube.objects import Key, Manifest
+from isthmus.kube.ownership import forge_controller, is_controlled_by
 from isthmus.peering.caches import Caches
 from isthmus.peering.context import Context
 from isthmus.peering.errors import RefusedError
 from isthmus.peering.handshake import CONTROL_PLANE, forge_identity
 from isthmus.peering.kubeconfigs import forge_kubeconfig_secret, render_kubeconfig, require_params
-from isthmus.peering.ownership import forge_controller, is_controlled_by
 from isthmus.peering.slice_grants import ACCEPTED, AUTHENTICATION, DENIED, decided
 
 

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from isthmus.api import labels, names
 from isthmus.api.authentication import IDENTITIES, AuthParams, Identity
 from isthmus.kube.objects import Manifest
+from isthmus.kube.ownership import forge_controller
 from isthmus.peering import secret_data
 from isthmus.peering.errors import RefusedError
 from isthmus.peering.handshake import CONTROL_PLANE
-from isthmus.peering.ownership import forge_controller
 
 KUBECONFIG = "kubeconfig"
 MAXIMUM_VALUE = 64 * 1024

@@ -11,6 +11,7 @@ import msgspec
 from isthmus.api import labels
 from isthmus.api.authentication import IDENTITIES, RENEWS, AuthParams, Renew, Tenant
 from isthmus.kube.objects import Key, Manifest
+from isthmus.kube.ownership import controller_keys
 from isthmus.peering import secret_data
 from isthmus.peering.caches import Caches
 from isthmus.peering.context import Context
@@ -18,7 +19,6 @@ from isthmus.peering.errors import RefusedError
 from isthmus.peering.handshake import CONTROL_PLANE
 from isthmus.peering.identities import plan_spec
 from isthmus.peering.kubeconfigs import require_params
-from isthmus.peering.ownership import controller_keys
 from isthmus.peering.tenant_conditions import is_replicated
 from isthmus.peering.validity import read_validity
 

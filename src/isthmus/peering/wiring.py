@@ -8,6 +8,7 @@ from isthmus.api.authentication import IDENTITIES, RESOURCE_SLICES
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Object
 from isthmus.kube.options import Options
+from isthmus.kube.ownership import controller_keys
 from isthmus.kube.reconcile import Controller
 from isthmus.peering.caches import PEER_INDEX, REPLICATED_KINDS, Caches, peer_keys, peer_of
 from isthmus.peering.context import Context
@@ -20,7 +21,6 @@ from isthmus.peering.nonces import (
     is_nonce_secret,
     is_signed_nonce_secret,
 )
-from isthmus.peering.ownership import controller_keys
 from isthmus.peering.peer_tasks import PeerReconciler
 from isthmus.peering.peers import Peers
 from isthmus.peering.races import calmly

@@ -11,11 +11,11 @@ from isthmus.kube.builtin import NAMESPACES
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Object
 from isthmus.kube.options import Options
+from isthmus.kube.ownership import controller_keys
 from isthmus.kube.reconcile import Controller
 from isthmus.network.configuration.reconciler import ConfigurationReconciler
 from isthmus.network.ipam.caches import watch_networks
 from isthmus.network.ipam.installation import EXTERNAL, POD
-from isthmus.network.ownership import controller_keys
 
 __all__ = ["setup"]
 

@@ -12,8 +12,9 @@ from isthmus.api.cidr import dashed, format_address, parse_cidr
 from isthmus.api.ipam import IP, Network
 from isthmus.api.networking import CONFIGURATIONS, Cidrs, Condition, Configuration
 from isthmus.kube.objects import Manifest
+from isthmus.kube.ownership import forge_controller
 from isthmus.network.ipam.installation import EXTERNAL, POD
-from isthmus.network.ownership import forge_controller, guard
+from isthmus.network.ownership import guard
 
 CONFIGURED = "NetworkCIDRsConfigured"
 """The condition, and its reason where it is True."""

@@ -17,6 +17,7 @@ from isthmus.kube.errors import AlreadyExists, Conflict
 from isthmus.kube.informer import Informer
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Object
+from isthmus.kube.ownership import is_controlled_by
 from isthmus.network.configuration.forge import (
     CONFIGURED,
     FORBIDDEN,
@@ -36,7 +37,6 @@ from isthmus.network.configuration.forge import (
 )
 from isthmus.network.configuration.validation import AnnouncementError, require_ranges
 from isthmus.network.ipam.caches import networks_in
-from isthmus.network.ownership import is_controlled_by
 
 RETRY_SECONDS = 30.0
 

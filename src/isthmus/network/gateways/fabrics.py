@@ -20,6 +20,7 @@ from isthmus.api.networking import (
 from isthmus.api.tenancy import is_tenant_namespace_of
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Manifest, Object
+from isthmus.kube.ownership import forge_controller, is_controlled_by
 from isthmus.kube.reconcile import Controller
 from isthmus.network.dataplane.hops import OVERLAY
 from isthmus.network.gateways.caches import PEER_INDEX, Caches, index_by_peer
@@ -28,7 +29,7 @@ from isthmus.network.gateways.overlay_addresses import OverlayAddresses
 from isthmus.network.gateways.requests import find_rival
 from isthmus.network.gateways.writes import Writer
 from isthmus.network.ipam.addresses import AddressesExhaustedError
-from isthmus.network.ownership import drop_finalizer, forge_controller, is_controlled_by
+from isthmus.network.ownership import drop_finalizer
 
 AGAIN = 30.0
 SOON = 1.0

@@ -13,13 +13,14 @@ from isthmus.api.networking import INTERNAL_NODES, InternalNode
 from isthmus.kube.builtin import NODES, Node
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Manifest
+from isthmus.kube.ownership import forge_controller
 from isthmus.kube.reconcile import Controller
 from isthmus.network.dataplane.hops import OVERLAY
 from isthmus.network.gateways.caches import Caches
 from isthmus.network.gateways.overlay_addresses import OverlayAddresses
 from isthmus.network.gateways.writes import Writer
 from isthmus.network.ipam.addresses import AddressesExhaustedError
-from isthmus.network.ownership import drop_finalizer, forge_controller
+from isthmus.network.ownership import drop_finalizer
 
 AGAIN = 30.0
 

@@ -12,6 +12,7 @@ from isthmus.api.networking import GatewayTemplate, WgGateway
 from isthmus.kube.errors import BadRequest, Forbidden, Invalid
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key
+from isthmus.kube.ownership import is_controlled_by
 from isthmus.kube.reconcile import Controller
 from isthmus.network.gateways.caches import Caches
 from isthmus.network.gateways.objects import SIDES, Gateway, Side, peer_of
@@ -26,7 +27,6 @@ from isthmus.network.gateways.requests import (
 )
 from isthmus.network.gateways.templates import TemplateError
 from isthmus.network.gateways.writes import Writer
-from isthmus.network.ownership import is_controlled_by
 
 AGAIN = 30.0
 """Seconds until what the API server refused is tried again; the cause may be outside of what is watched."""

@@ -18,6 +18,7 @@ from isthmus.api.networking import (
 )
 from isthmus.api.tenancy import is_tenant_namespace_of
 from isthmus.kube.objects import Manifest, Object
+from isthmus.kube.ownership import forge_controller
 from isthmus.network.dataplane import hops
 from isthmus.network.gateways.objects import (
     DEFAULT_MTU,
@@ -28,7 +29,6 @@ from isthmus.network.gateways.objects import (
     peer_of,
 )
 from isthmus.network.gateways.templates import TemplateError, Variables, render
-from isthmus.network.ownership import forge_controller
 
 SMALLEST_MTU, LARGEST_MTU = hops.MINIMUM_MTU, 65000
 """What IPv4 asks of every link, and what a UDP datagram leaves for WireGuard."""

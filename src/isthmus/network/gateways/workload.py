@@ -9,9 +9,9 @@ import msgspec
 from isthmus.api import labels
 from isthmus.api.networking import ObjectTemplate, WgGateway
 from isthmus.kube.objects import Manifest, Object
+from isthmus.kube.ownership import forge_controller
 from isthmus.network.gateways.objects import GatewayDeployment, Side, gateway_name, peer_of
 from isthmus.network.gateways.requests import RequestError
-from isthmus.network.ownership import forge_controller
 
 ROLE = "liqo-gateway"
 """The ClusterRole of what a gateway may do in its own namespace (wire.md 2)."""

@@ -18,6 +18,7 @@ from isthmus.kube.errors import BadRequest, Invalid
 from isthmus.kube.informer import Informer
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Manifest, Object
+from isthmus.kube.ownership import is_controlled_by
 from isthmus.kube.resource import Resource
 from isthmus.network.ipam.address_ledger import AddressLedger, Range
 from isthmus.network.ipam.addresses import AddressesExhaustedError
@@ -31,7 +32,7 @@ from isthmus.network.ipam.sources import (
     source_key,
     source_range,
 )
-from isthmus.network.ownership import drop_finalizer, guard, is_controlled_by
+from isthmus.network.ownership import drop_finalizer, guard
 
 RETRY_SECONDS = 30.0
 RECHECK_SECONDS = 600.0

@@ -16,8 +16,8 @@ from msgspec import field
 from isthmus.api import labels
 from isthmus.api.ipam import IP, IPS
 from isthmus.kube.objects import Base, Manifest, Object
+from isthmus.kube.ownership import forge_controller
 from isthmus.kube.resource import Resource
-from isthmus.network.ownership import forge_controller
 
 SERVICE_NAME = "kubernetes.io/service-name"
 SLICE_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
