@@ -54,6 +54,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """Where /healthz, /readyz and /metrics listen."""
     api_server_check_interval: float = 15.0
     """Seconds between checks of a provider's API server; 0 never checks."""
+    ipam_pools: list[str] = []
+    """CIDRs that remapped ranges are taken from; none takes IPAM's own."""
 
 
 def options_from_environment(environment: Mapping[str, str] | None = None) -> Options:
