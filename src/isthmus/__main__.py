@@ -1,4 +1,4 @@
-"""`python -m isthmus`: a role's process (`controller`), or the command line.
+"""`python -m isthmus`: a role's process (`controller`, `gateway`, `node`), or the command line.
 
 Roles are told apart before anything of the command line is imported: click and rich cost memory that a
 process which runs for months should not hold.
@@ -11,10 +11,19 @@ import sys
 
 def main() -> None:
     """Run the role named by the first argument, else the command line."""
-    if sys.argv[1:2] == ["controller"]:
+    role = sys.argv[1:2]
+    if role == ["controller"]:
         from isthmus.controller.run import main as controller
 
         sys.exit(controller())
+    if role == ["gateway"]:
+        from isthmus.network.gateway.run import main as gateway
+
+        sys.exit(gateway())
+    if role == ["node"]:
+        from isthmus.network.node.run import main as node
+
+        sys.exit(node())
     from isthmus.cli import main as command_line
 
     command_line()

@@ -21,7 +21,7 @@ BASE_IMAGE = "docker.io/library/debian:bookworm-slim"
 CHECKOUT = Path(__file__).parents[3]
 # What the Debian project leaves out of its own slim image.
 LEFT_OUT = ("man", "doc", "locale", "info", "lintian", "linda", "groff")
-PASSED_ON = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_DEFAULT_TIMEOUT")
+PASSED_ON = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_DEFAULT_TIMEOUT", "GOPROXY")
 # Not where Debian has its own bundle: installing that would fail on a file it cannot write.
 BUNDLE = "/mnt/authorities.crt"
 
