@@ -70,3 +70,11 @@ def test_another_site_has_nothing_in_common() -> None:
     assert other.host_address == IPv4Address("172.30.0.1")
     ours = namespaces(SITE, plan_clusters(SITE, 2, 2))
     assert set(ours).isdisjoint(namespaces(other, plan_clusters(other, 2, 2)))
+
+
+def test_disjoint_clusters_share_no_address() -> None:
+    clusters = plan_clusters(SITE, len(CITIES), 2, disjoint=True)
+    ranges = [range_ for cluster in clusters for range_ in (cluster.pod_cidr, cluster.service_cidr)]
+    assert not any(one.overlaps(other) for i, one in enumerate(ranges) for other in ranges[:i])
+    assert all(worker.pod_cidr.subnet_of(one.pod_cidr) for one in clusters for worker in one.workers)
+    assert clusters[0] == plan_clusters(SITE, 1, 2)[0]

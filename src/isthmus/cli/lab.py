@@ -17,6 +17,7 @@ from isthmus.cli.options import examples
 from isthmus.lab import binaries, building, lifecycle, state, status, testimages
 from isthmus.lab import images as lab_images
 from isthmus.lab import node as lab_node
+from isthmus.lab import reboot as lab_reboot
 from isthmus.lab.errors import LabError
 from isthmus.lab.plan import site_from_environment
 
@@ -59,14 +60,24 @@ def lab() -> None:
 @click.option("--clusters", default=2, show_default=True, help="How many clusters.")
 @click.option("--workers", default=2, show_default=True, help="How many worker nodes in each.")
 @click.option("--kubernetes", default=binaries.DEFAULT_KUBERNETES, show_default=True, help="The version.")
+@click.option("--disjoint", is_flag=True, help="Give each cluster address ranges of its own.")
 @translated
-def up(clusters: int, workers: int, kubernetes: str) -> None:
+def up(clusters: int, workers: int, kubernetes: str, disjoint: bool) -> None:
     """Bring clusters up: rome, milan, naples, ...
 
     The first time builds Kubernetes, which takes minutes; later it takes less than one.
     """
-    made = lifecycle.up(site_from_environment(), clusters, workers, kubernetes, report)
+    made = lifecycle.up(site_from_environment(), clusters, workers, kubernetes, report, disjoint=disjoint)
     report(f"try: isthmus lab kubectl {made[0].name} get nodes")
+
+
+@lab.command()
+@click.argument("node")
+@translated
+def reboot(node: str) -> None:
+    """Crash a worker node and start it again, with nothing of its kernel's state kept."""
+    lifecycle.require_root()
+    lab_reboot.reboot_node(site_from_environment(), node)
 
 
 @lab.command()

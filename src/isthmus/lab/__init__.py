@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from isthmus.lab import building, cluster, images, lifecycle, processes, state
+from isthmus.lab import building, cluster, images, lifecycle, processes, reboot, state
 from isthmus.lab.errors import LabError
 from isthmus.lab.plan import Cluster, site_from_environment
 
@@ -21,6 +21,7 @@ __all__ = [
     "kubectl",
     "load_image",
     "pids",
+    "reboot_node",
     "start_api_server",
     "stop_api_server",
     "up",
@@ -34,10 +35,15 @@ def silent(_: str) -> None:
 
 
 def up(
-    clusters: int = 2, workers: int = 2, kubernetes: str = "1.36", report: Report = silent
+    clusters: int = 2,
+    workers: int = 2,
+    kubernetes: str = "1.36",
+    report: Report = silent,
+    disjoint: bool = False,
 ) -> tuple[Cluster, ...]:
     """Bring the lab up and return its clusters when pods can run in each. Raises LabError."""
-    return lifecycle.up(site_from_environment(), clusters, workers, kubernetes, report)
+    site = site_from_environment()
+    return lifecycle.up(site, clusters, workers, kubernetes, report, disjoint=disjoint)
 
 
 def down(report: Report = silent) -> bool:
@@ -79,6 +85,11 @@ def start_api_server(name: str) -> None:
     """Start a cluster's API server again; returns when it is ready. Raises LabError."""
     site = site_from_environment()
     cluster.start_api_server(site, state.find_cluster(site, name))
+
+
+def reboot_node(node: str) -> None:
+    """Crash a worker node and start it again, with nothing of its kernel's state kept. Raises LabError."""
+    reboot.reboot_node(site_from_environment(), node)
 
 
 def build_image(report: Report = silent) -> Path:

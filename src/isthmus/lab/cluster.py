@@ -71,6 +71,12 @@ def start(site: Site, cluster: Cluster, programs: Path, image: Path, report: Rep
         _wait_ready(cluster, api, [api_server, *started], report)
 
 
+def start_node(site: Site, worker: Worker, programs: Path, image: Path) -> None:
+    """Start all programs of a node; whether it becomes ready shows in its cluster."""
+    holder = _start_runtime(site, worker, programs, image)
+    node.start_kubernetes(site, worker, holder, programs)
+
+
 def _start_runtime(site: Site, worker: Worker, programs: Path, image: Path) -> Process:
     """Start what a node needs before the kubelet; the pause image above all, which every pod needs."""
     holder = node.hold(site, worker, programs / "pause")

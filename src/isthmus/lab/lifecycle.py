@@ -30,11 +30,12 @@ def up(
     report: Report,
     pod_cidr: IPv4Network = POD_CIDR,
     service_cidr: IPv4Network = SERVICE_CIDR,
+    disjoint: bool = False,
 ) -> tuple[Cluster, ...]:
     """Bring the lab up and return its clusters when pods can run in each. Raises LabError, leaving nothing."""
     require_root()
     version = binaries.resolve_version(kubernetes)
-    planned = plan_clusters(site, clusters, workers, pod_cidr, service_cidr)
+    planned = plan_clusters(site, clusters, workers, pod_cidr, service_cidr, disjoint)
     with state.locked(site):
         _clear_remains(site, report)
         packages.ensure(packages.RUN, report)
@@ -43,6 +44,7 @@ def up(
         image = testimages.ensure(programs)
         record = State(
             Phase.STARTING, version, str(programs), clusters, workers, str(pod_cidr), str(service_cidr),
+            disjoint=disjoint,
         )  # fmt: skip
         _share(record, state.others(site))
         state.save(site, record)

@@ -40,10 +40,15 @@ def render_plugs(site: Site, clusters: tuple[Cluster, ...]) -> list[str]:
     """Commands in the switch's namespace that plug the host and every node into the bridge."""
     lines = [f"link set host master {site.bridge} up"]
     for name in namespaces(site, clusters)[1:]:
-        port = name.removeprefix(f"{site.name}-")
-        lines.append(f"link add {_port(port)} type veth peer name eth0 netns {name}")
-        lines.append(f"link set {_port(port)} master {site.bridge} up")
+        lines += _plug(site, name.removeprefix(f"{site.name}-"))
     return lines
+
+
+def _plug(site: Site, node: str) -> list[str]:
+    return [
+        f"link add {_port(node)} type veth peer name eth0 netns {namespace(site, node)}",
+        f"link set {_port(node)} master {site.bridge} up",
+    ]
 
 
 def _port(node: str) -> str:
@@ -141,19 +146,37 @@ def create(site: Site, clusters: tuple[Cluster, ...]) -> None:
     for cluster in clusters:
         _batch(namespace(site, cluster.name), render_control_plane(site, cluster))
         for worker in cluster.workers:
-            name = namespace(site, worker.name)
-            _set_sysctls(name)
-            _batch(name, render_worker(site, cluster, worker))
-            _run(_inside(name, ["nft", "-f", "-"]), render_masquerade(cluster, worker))
+            _configure(site, cluster, worker)
+
+
+def create_again(site: Site, cluster: Cluster, worker: Worker) -> None:
+    """Make a worker's namespace anew, as its kernel would be after a reboot. Raises LabError."""
+    name = namespace(site, worker.name)
+    remove_namespace(name)
+    _batch(None, [f"netns add {name}"])
+    _batch(site.switch, _plug(site, worker.name))
+    _configure(site, cluster, worker)
+
+
+def _configure(site: Site, cluster: Cluster, worker: Worker) -> None:
+    name = namespace(site, worker.name)
+    _set_sysctls(name)
+    _batch(name, render_worker(site, cluster, worker))
+    _run(_inside(name, ["nft", "-f", "-"]), render_masquerade(cluster, worker))
 
 
 def remove(site: Site, names: Iterable[str]) -> None:
     """Remove the given namespaces and with them every link; what is gone already is no error."""
     for name in names:
-        if (NETNS / name).exists():
-            _run(["ip", "netns", "delete", name])
+        remove_namespace(name)
     # The host's end goes with the switch's namespace, but the kernel takes a moment over it.
     subprocess.run(["ip", "link", "delete", site.bridge], capture_output=True, check=False)
+
+
+def remove_namespace(name: str) -> None:
+    """Remove one namespace, if it is there."""
+    if (NETNS / name).exists():
+        _run(["ip", "netns", "delete", name])
 
 
 def _set_sysctls(name: str) -> None:

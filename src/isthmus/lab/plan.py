@@ -118,18 +118,32 @@ def plan_clusters(
     workers: int,
     pod_cidr: IPv4Network = POD_CIDR,
     service_cidr: IPv4Network = SERVICE_CIDR,
+    disjoint: bool = False,
 ) -> tuple[Cluster, ...]:
     """The clusters to make. All have the same ranges: overlap is what users have, so it is the normal case.
 
-    Raises LabError for a number the plan has no room for.
+    With `disjoint` each cluster after the first has the ranges that follow. Raises LabError for a number the plan
+    has no room for.
     """
     if not 1 <= clusters <= len(CITIES):
         raise LabError(f"the number of clusters must be 1 to {len(CITIES)}, not {clusters}")
     if not 1 <= workers <= MAX_WORKERS:
         raise LabError(f"the number of workers must be 1 to {MAX_WORKERS}, not {workers}")
     return tuple(
-        _plan_cluster(site, number, workers, pod_cidr, service_cidr) for number in range(1, clusters + 1)
+        _plan_cluster(
+            site,
+            number,
+            workers,
+            _shifted(pod_cidr, number - 1 if disjoint else 0),
+            _shifted(service_cidr, number - 1 if disjoint else 0),
+        )
+        for number in range(1, clusters + 1)
     )
+
+
+def _shifted(range_: IPv4Network, places: int) -> IPv4Network:
+    """The range so many places of its own size further on."""
+    return IPv4Network((int(range_.network_address) + places * range_.num_addresses, range_.prefixlen))
 
 
 def _plan_cluster(

@@ -43,11 +43,13 @@ class State:
     """Folders made on the host as mount points, parents first."""
     settings: dict[str, str] = field(default_factory=dict)
     """Settings of the kernel as they were before."""
+    disjoint: bool = False
+    """Whether each cluster has ranges of its own."""
 
     def plan(self, site: Site) -> tuple[Cluster, ...]:
         """The clusters of this lab."""
         pods, services = IPv4Network(self.pod_cidr), IPv4Network(self.service_cidr)
-        return plan_clusters(site, self.clusters, self.workers, pods, services)
+        return plan_clusters(site, self.clusters, self.workers, pods, services, self.disjoint)
 
 
 def save(site: Site, state: State) -> None:
