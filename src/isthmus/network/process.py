@@ -47,8 +47,11 @@ class Health:
         return Answer(status=404, body=b"not found", content_type="text/plain")
 
 
-def run_process(prepare: Prepare) -> int:
-    """Run a role; the process's exit code: 0 after SIGTERM, 1 to be started again, 2 for bad settings."""
+def run_process(prepare: Prepare, host: str = "") -> int:
+    """Run a role; the process's exit code: 0 after SIGTERM, 1 to be started again, 2 for bad settings.
+
+    Health is served on `host`, "" being every address.
+    """
     logging.basicConfig(
         level=os.environ.get("ISTHMUS_LOG_LEVEL", "INFO"),
         format="%(asctime)s %(levelname).1s %(name)s: %(message)s",
@@ -63,7 +66,7 @@ def run_process(prepare: Prepare) -> int:
     # The default watcher keeps a thread for each child.
     asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
     try:
-        asyncio.run(_run(role, port, credentials))
+        asyncio.run(_run(role, host, port, credentials))
     except (KubeError, CommandError, OSError, BaseExceptionGroup) as error:
         logger.error("ending: %s", "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in _leaves(error)))
         return 1
@@ -76,7 +79,7 @@ def _leaves(error: BaseException) -> list[BaseException]:
     return [error]
 
 
-async def _run(role: Role, port: int, credentials: Credentials) -> None:
+async def _run(role: Role, host: str, port: int, credentials: Credentials) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -84,7 +87,7 @@ async def _run(role: Role, port: int, credentials: Credentials) -> None:
     health = Health()
     async with Client(credentials) as client:
         tasks = [
-            asyncio.ensure_future(Server(health.answer, port=port).run()),
+            asyncio.ensure_future(Server(health.answer, host=host, port=port).run()),
             asyncio.ensure_future(role(client, health)),
             asyncio.ensure_future(stop.wait()),
         ]

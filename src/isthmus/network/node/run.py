@@ -39,13 +39,15 @@ from isthmus.network.process import Health, Role, run_process
 logger = logging.getLogger(__name__)
 
 DEFAULT_MTU = 1500
+LOOPBACK = "127.0.0.1"
 LAST_LOOK = 3.0
 """Seconds for the question at the end whether the node is to be left."""
 
 
 def main() -> int:
     """Run the node agent; returns the process's exit code."""
-    return run_process(_prepare)
+    # The network is the node's: its health is only for the kubelet.
+    return run_process(_prepare, LOOPBACK)
 
 
 def _prepare() -> tuple[Role, int]:
