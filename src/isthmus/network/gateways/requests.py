@@ -35,6 +35,11 @@ SMALLEST_MTU, LARGEST_MTU = hops.MINIMUM_MTU, 65000
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
+def is_host(text: str) -> bool:
+    """Whether the text can be the address of a server: an IPv4 address or a host name."""
+    return _HOST.fullmatch(text) is not None
+
+
 class RequestError(ValueError):
     """A gateway that cannot be had as it is asked for; names the field, its value and the mend."""
 
@@ -87,7 +92,7 @@ def _check_client(gateway: GatewayClient) -> None:
             "spec.endpoint.addresses: there is none; give the address of the peer's gateway server"
         )
     for address in endpoint.addresses:
-        if not _HOST.fullmatch(address):
+        if not is_host(address):
             raise RequestError(
                 f"spec.endpoint.addresses: {address[:64]!r} is neither an IPv4 address nor a host name"
             )
