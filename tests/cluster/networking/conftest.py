@@ -1,0 +1,38 @@
+"""Two clusters with the same address ranges whose pod networks are joined, and a namespace of both."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.support import Cluster, eventually, isthmus
+
+
+@pytest.fixture
+def joined(installed: tuple[Cluster, Cluster]) -> tuple[Cluster, Cluster]:
+    """Rome may use milan and their pods reach one another; made again where a test before took it away."""
+    rome, milan = installed
+    isthmus(
+        "peer",
+        *("--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig)),
+        *("--gw-server-service-type", "NodePort"),
+    )
+    return rome, milan
+
+
+@pytest.fixture
+def shared(joined: tuple[Cluster, Cluster]) -> Iterator[str]:
+    """A fresh namespace of rome, offloaded with its pods free to run in either cluster, gone afterwards."""
+    rome, milan = joined
+    name = f"net-{uuid.uuid4().hex[:8]}"
+    rome.kubectl("create", "namespace", name)
+    isthmus("offload", "namespace", name, "--kubeconfig", str(rome.kubeconfig))
+    yield name
+    rome.kubectl("delete", "namespace", name, "--wait=false")
+    eventually(
+        lambda: rome.get("namespace", name) is None and milan.get("namespace", f"{name}-rome") is None,
+        within=90,
+        what=f"the end of namespace {name} and its twin",
+    )
