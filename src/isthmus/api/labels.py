@@ -113,6 +113,7 @@ FINALIZERS_INTERNAL_FABRIC = (
     "internalfabric-controller.liqo.io/finalizer",
 )
 FINALIZER_INTERNAL_NODE = "internalnodes-route.liqo.io/finalizer"
+FINALIZER_SHADOWED_POD = "shadowpod.isthmus.liqo.io/end-not-recorded"
 FINALIZER_API_SERVER_CHECKER = "api-server-checker.liqo.io/finalizer"
 FINALIZER_NETWORK = "network.ipam.liqo.io/finalizer"
 FINALIZER_IP = "ip.ipam.liqo.io/finalizer"

@@ -14,12 +14,14 @@ from isthmus.api import labels, names
 from isthmus.api.crds import custom_resource_definitions
 from isthmus.install.apply import Definition
 from isthmus.install.errors import InstallError
+from isthmus.install.fabric import has_fabric
 from isthmus.install.ownership import OWN_SELECTOR
 from isthmus.install.permissions import REMOVE, check_permissions
 from isthmus.install.progress import Progress, Step
 from isthmus.install.readiness import is_running
 from isthmus.install.render import render
 from isthmus.install.served import prunable_resources
+from isthmus.install.steps import leave_nodes
 from isthmus.install.survey import refuse_foreign
 from isthmus.install.usage import check_unused, liqo_resources, list_served
 from isthmus.install.values import Values
@@ -41,6 +43,7 @@ from isthmus.kube.client import Client
 from isthmus.kube.errors import Conflict, NotFound
 from isthmus.kube.objects import Object
 from isthmus.kube.resource import Resource
+from isthmus.network.gateways.workload import CLUSTER_ROLE
 
 CLEANUP_PATIENCE = 20.0
 """Seconds the running controller has for cleaning up behind itself."""
@@ -64,11 +67,13 @@ async def uninstall(client: Client, namespace: str, purge: bool, timeout: float,
         step.title = "Webhooks removed"
     with progress.step("Removing what the controller made") as step:
         patience = CLEANUP_PATIENCE if await is_running(client, namespace) else 0.0
-        await _delete_made(client, purge, deadline.within(patience), step)
+        await _delete_made(client, namespace, purge, deadline.within(patience), step)
         step.title = "What the controller made is removed"
     with progress.step("Ending the controller") as step:
         await _end_controller(client, namespace, deadline, step)
         step.title = "The controller has ended"
+    if await has_fabric(client, namespace):
+        await leave_nodes(client, namespace, deadline, progress)
     with progress.step("Removing cluster-wide objects") as step:
         await _release(client, purge)
         await _delete_cluster_wide(client)
@@ -100,17 +105,23 @@ async def _delete_all(client: Client, resource: Resource[Any], selector: str) ->
     return listed.items
 
 
-async def _delete_made(client: Client, purge: bool, deadline: Deadline, step: Step) -> None:
-    """What the controller cleans up best itself: summaries of peers, and on a purge tenant namespaces."""
+async def _delete_made(client: Client, namespace: str, purge: bool, deadline: Deadline, step: Step) -> None:
+    """What the controller cleans up best itself: summaries of peers, addresses, on a purge tenant namespaces."""
     summaries = liqo_resources()["ForeignCluster"]
     for found in await list_served(client, summaries):
         await client.delete(summaries, found.metadata.name, uid=found.metadata.uid)
     tenants: list[Object] = []
     if purge:
         tenants = await _delete_all(client, NAMESPACES, f"{labels.TENANT_NAMESPACE}={labels.TRUE}")
+    addresses = liqo_resources()["IP"]
+    for found in await list_served(client, addresses):
+        # Before the Networks they are of, which go with the namespace.
+        if found.metadata.namespace == namespace:
+            await client.delete(addresses, found.metadata.name, namespace, uid=found.metadata.uid)
 
     async def missing() -> str:
         left = await list_served(client, summaries)
+        left += [one for one in await list_served(client, addresses) if one.deleting]
         if tenants:
             page = await client.list(
                 NAMESPACES.partial(), label_selector=f"{labels.TENANT_NAMESPACE}={labels.TRUE}"
@@ -146,6 +157,9 @@ async def _release(client: Client, purge: bool) -> None:
     for found in (await client.list(SECRETS.partial(), label_selector=labels.IDENTITY_TYPE)).items:
         if purge or found.deleting:
             await _without_finalizers(client, SECRETS.partial(), found)
+    shadowed = f"{labels.MANAGED_BY}={labels.MANAGED_BY_SHADOW_POD}"
+    for found in (await client.list(PODS.partial(), label_selector=shadowed)).items:
+        await _without_finalizers(client, PODS.partial(), found)
 
 
 async def _without_finalizers(client: Client, resource: Resource[Object], found: Object) -> None:
@@ -168,6 +182,7 @@ async def _delete_cluster_wide(client: Client) -> None:
     await _delete_all(
         client, CLUSTER_ROLE_BINDINGS, f"{labels.APP_MANAGED_BY}=liqo,{labels.REMOTE_CLUSTER_ID}"
     )
+    await client.delete(CLUSTER_ROLE_BINDINGS, CLUSTER_ROLE)
     await _delete_all(client, CSRS, labels.REMOTE_TENANT_CSR)
     await _delete_all(client, NODES, f"{labels.NODE_TYPE}={labels.NODE_TYPE_VIRTUAL}")
 
@@ -180,6 +195,8 @@ async def _delete_namespaces(client: Client, spaces: list[str], deadline: Deadli
         for name in spaces:
             found = await client.find(NAMESPACES.view(Definition), name)
             if found is not None:
+                # Nobody honours the finalizers of what goes with it any more.
+                await _release(client, purge=False)
                 return f"namespace {name} is still there{_what_holds(found)}"
         return ""
 

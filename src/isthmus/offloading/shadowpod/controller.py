@@ -2,8 +2,9 @@
 
 One key is the name both share. A Pod is made by one create; what the API server refuses is told as an event
 and tried again with growing pauses, key by key. A pod that is not the ShadowPod's own is never touched.
-What finished is never run again: a finished phase is told by the pod, by the ShadowPod's status, or, where
-the pod vanished before the status was written, by the note taken when it did.
+What finished is never run again: a pod that may come to its own end carries our finalizer and so stays, whoever
+deletes it while we are down, until its end stands in the ShadowPod's status or nobody asks for it any more.
+Before a pod is made again, the API server and not the cache says that the ShadowPod has not finished.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from isthmus.offloading.shadowpod.forge import (
     SHADOWED_PODS,
     PodPhase,
     forge_pod,
+    forge_release,
     has_finished,
+    may_release,
     owner_uid,
     phase_of,
 )
@@ -33,6 +36,8 @@ COLLECTION_GRACE = 2.0
 CACHE_GRACE = 5.0
 """Seconds a created pod may take to be seen in the cache before it is asked for."""
 TAKEN = "a pod of that name exists and was not made for this ShadowPod"
+UNTOLD = "Unknown"
+"""The phase of a ShadowPod that never was told of a pod."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between attempts to create a pod that the API server refuses."""
 
@@ -89,30 +94,61 @@ class ShadowPodController:
         """Have the pod of one ShadowPod and tell its phase."""
         shadow, pod = self.shadows.get(key), self.pods.get(key)
         if pod is not None and (shadow is None or owner_uid(pod) != shadow.metadata.uid):
-            if shadow is not None and not owner_uid(pod):
-                return self._refused(shadow, TAKEN)
-            return await self._collect(pod)
-        if shadow is None or shadow.deleting:
+            return await self._part(pod, shadow)
+        if shadow is None:
             return None
         if pod is None:
-            return await self._create(shadow)
-        phase = phase_of(pod, shadow)
-        if phase:
-            await self._tell(shadow, phase)
-        if not pod.deleting and phase not in FINISHED:
+            return None if shadow.deleting else await self._create(shadow)
+        phase = "" if shadow.deleting else phase_of(pod, shadow)
+        recorded = bool(phase) and await self._tell(shadow, phase)
+        if may_release(pod, shadow, recorded=recorded):
+            await self._release(pod)
+        elif not (shadow.deleting or pod.deleting or phase in FINISHED):
             await self.metadata.update(shadow, pod)
         return None
 
+    async def _part(self, pod: PodPhase, shadow: ShadowPod | None) -> float | None:
+        """There is a pod that is not, or not any more, that of the ShadowPod of its name."""
+        if pod.deleting and labels.FINALIZER_SHADOWED_POD in pod.metadata.finalizers:
+            await self._release(pod)  # nobody is left to be told of its end
+        if shadow is not None and not owner_uid(pod):
+            return self._refused(shadow, TAKEN)
+        return await self._collect(pod)
+
+    async def _release(self, pod: PodPhase) -> None:
+        found = pod.metadata
+        patch = forge_release(pod)
+        try:
+            await self.client.patch(
+                SHADOWED_PODS.partial(),
+                found.name,
+                patch,
+                found.namespace,
+                type="strategic",
+                field_manager=labels.SHADOW_POD_MANAGER,
+            )
+        except (NotFound, Conflict):
+            return  # it is gone, or another now has its name: there is an event for either
+
+    async def _has_finished(self, shadow: ShadowPod) -> bool:
+        """Whether the pod has finished already, asked of the API server if it ever had one: caches lag."""
+        if shadow.status.phase in FINISHED:
+            return True
+        if shadow.status.phase in ("", UNTOLD):
+            return False
+        found = await self.client.find(SHADOW_PODS, shadow.metadata.name, shadow.metadata.namespace)
+        return found is None or found.metadata.uid != shadow.metadata.uid or found.status.phase in FINISHED
+
     async def _create(self, shadow: ShadowPod) -> float | None:
         uid = shadow.metadata.uid
-        if shadow.status.phase in FINISHED:
-            return None
         if uid in self._finished:
             await self._tell(shadow, self._finished[uid])
             return None
         wait = self._awaited.get(uid, 0.0) - time.monotonic()
         if wait > 0:
             return wait
+        if await self._has_finished(shadow):
+            return None  # or is gone or replaced: its event is under way
         try:
             await self.client.create(
                 SHADOWED_PODS.partial(),
@@ -149,20 +185,24 @@ class ShadowPodController:
         self.events.record(SHADOW_PODS, shadow, "FailedCreatePod", message, "Warning")
         return float(min(FIRST_PAUSE * 2 ** min(count, 16), LONGEST_PAUSE))
 
-    async def _tell(self, shadow: ShadowPod, phase: str) -> None:
-        """Write the phase, unless it stands there or was written to this very version."""
+    async def _tell(self, shadow: ShadowPod, phase: str) -> bool:
+        """Write the phase, unless it stands there, was written to this very version or an end stands there.
+
+        Tells whether that is so now.
+        """
         metadata = shadow.metadata
         note = (metadata.resource_version, phase)
-        if shadow.status.phase == phase or self._told.get(metadata.uid) == note:
-            return
+        if shadow.status.phase in (phase, *FINISHED) or self._told.get(metadata.uid) == note:
+            return True
         patch = {"metadata": {"uid": metadata.uid}, "status": {"phase": phase}}
         try:
             await self.client.patch(
                 SHADOW_PODS.partial(), metadata.name, patch, metadata.namespace, subresource="status"
             )
         except (NotFound, Conflict):
-            return  # it is gone, or another now has its name: there is an event for either
+            return False  # it is gone, or another now has its name: there is an event for either
         self._told[metadata.uid] = note
+        return True
 
     async def _collect(self, pod: PodPhase) -> float | None:
         """Delete the pod of a ShadowPod that is gone, where the cluster's garbage collector is slow to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -17,14 +18,39 @@ FINISHED = frozenset({"Succeeded", "Failed"})
 """The phases nothing follows on."""
 
 
+DEADLINE_EXCEEDED = "DeadlineExceeded"
+"""The reason of a Pod that the kubelet ended because its activeDeadlineSeconds were over."""
+
+
+class Terminated(Base, frozen=True, kw_only=True):
+    """How a container ended; the time is RFC 3339 text."""
+
+    finished_at: str | None = None
+
+
+class ContainerState(Base, frozen=True, kw_only=True):
+    """The state of a container, as far as it has ended."""
+
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(Base, frozen=True, kw_only=True):
+    """One container's status, of which only its end is kept."""
+
+    state: ContainerState = field(default_factory=ContainerState)
+
+
 class PodPhaseStatus(Base, frozen=True, kw_only=True):
-    """The part of a Pod's status a ShadowPod mirrors."""
+    """The part of a Pod's status a ShadowPod mirrors, and what tells when and why the Pod ended."""
 
     phase: str = ""
+    reason: str = ""
+    init_container_statuses: list[ContainerStatus] = field(default_factory=list)
+    container_statuses: list[ContainerStatus] = field(default_factory=list)
 
 
 class PodPhase(Object, frozen=True, kw_only=True):
-    """A Pod, of which only metadata and phase are kept."""
+    """A Pod, of which only metadata, phase and end are kept."""
 
     status: PodPhaseStatus = field(default_factory=PodPhaseStatus)
 
@@ -51,15 +77,20 @@ class ManagedObject(Base, frozen=True, kw_only=True):
     metadata: ManagedMetadata = field(default_factory=ManagedMetadata)
 
 
-class _RestartPolicy(Base, frozen=True, kw_only=True):
+class _Ending(Base, frozen=True, kw_only=True):
     restart_policy: str = "Always"
+    active_deadline_seconds: int | None = None
 
 
 def forge_pod(shadow: ShadowPod) -> Manifest:
-    """The Pod of a ShadowPod. Host aliases pass as they are: with networking off no address is translated."""
+    """The Pod of a ShadowPod. Host aliases pass as they are: with networking off no address is translated.
+
+    A Pod that may come to an end of its own carries our finalizer: it stays until its end has been recorded.
+    """
     metadata = shadow.metadata
     return {
         "metadata": {
+            **({"finalizers": [labels.FINALIZER_SHADOWED_POD]} if may_end(shadow) else {}),
             "name": metadata.name,
             "namespace": metadata.namespace,
             "labels": pod_labels(shadow),
@@ -92,19 +123,67 @@ def owner_uid(pod: Object) -> str:
     return ""
 
 
+def may_end(shadow: ShadowPod) -> bool:
+    """Whether the pod may come to its own end, after which it must not run again: a job's pod, say."""
+    ending = _ending(shadow)
+    return ending.restart_policy != "Always" or ending.active_deadline_seconds is not None
+
+
 def has_finished(pod: PodPhase, shadow: ShadowPod) -> bool:
     """Whether the pod came to its own end, so that it must never run again.
 
     The kubelet also gives a last phase to a pod that was deleted while it ran: that one was killed and is
-    to come back, unless it is of a kind that ends (restartPolicy other than Always) and succeeded.
+    to come back, unless it is of a kind that ends (restartPolicy other than Always) and succeeded nevertheless
+    or had failed before it was deleted.
     """
-    if pod.status.phase not in FINISHED:
+    status = pod.status
+    if status.phase not in FINISHED:
         return False
-    return not pod.deleting or (pod.status.phase == "Succeeded" and not _runs_forever(shadow))
+    if not pod.deleting or status.reason == DEADLINE_EXCEEDED:
+        return True
+    if _ending(shadow).restart_policy == "Always":
+        return False
+    return status.phase == "Succeeded" or bool(status.reason) or _ended_before_deletion(pod)
 
 
-def _runs_forever(shadow: ShadowPod) -> bool:
-    return msgspec.json.decode(shadow.spec.pod, type=_RestartPolicy).restart_policy == "Always"
+def may_release(pod: PodPhase, shadow: ShadowPod, *, recorded: bool) -> bool:
+    """Whether our finalizer has done its work: the pod's own end is `recorded`, or none will come.
+
+    None will come of a pod that was killed, and of one nobody waits for any more: grace 0 means that the
+    kubelet has reported its last, that there never was one, or that somebody forced it.
+    """
+    if labels.FINALIZER_SHADOWED_POD not in pod.metadata.finalizers:
+        return False
+    if has_finished(pod, shadow):
+        return recorded
+    forced = pod.metadata.deletion_grace_period_seconds == 0
+    return pod.deleting and (shadow.deleting or forced or pod.status.phase in FINISHED)
+
+
+def forge_release(pod: Object) -> Manifest:
+    """The strategic merge patch that takes our finalizer, and no other, off the very pod."""
+    finalizers = {"$deleteFromPrimitiveList/finalizers": [labels.FINALIZER_SHADOWED_POD]}
+    return {"metadata": {"uid": pod.metadata.uid, **finalizers}}
+
+
+def _ending(shadow: ShadowPod) -> _Ending:
+    return msgspec.json.decode(shadow.spec.pod, type=_Ending)
+
+
+def _ended_before_deletion(pod: PodPhase) -> bool:
+    """Whether the last container had ended when the deletion was asked for; not in doubt, for times are whole
+    seconds and a container that is told to end mostly does so at once."""
+    statuses = [*pod.status.init_container_statuses, *pod.status.container_statuses]
+    ends = [one.state.terminated.finished_at for one in statuses if one.state.terminated is not None]
+    times = [_time(end) for end in ends if end]
+    if not times or pod.metadata.deletion_timestamp is None:
+        return False
+    grace = timedelta(seconds=pod.metadata.deletion_grace_period_seconds or 0)
+    return max(times) < _time(pod.metadata.deletion_timestamp) - grace
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
 
 def phase_of(pod: PodPhase, shadow: ShadowPod) -> str:
