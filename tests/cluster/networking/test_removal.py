@@ -80,7 +80,9 @@ def bare(rome: Cluster, milan: Cluster) -> Iterator[tuple[Cluster, Cluster]]:
     local, remote = str(rome.kubeconfig), str(milan.kubeconfig)
     isthmus("unpeer", "--kubeconfig", local, "--remote-kubeconfig", remote, check=False)
     for cluster in (rome, milan):
-        isthmus("uninstall", "--kubeconfig", str(cluster.kubeconfig), "--purge", "--skip-confirm", check=False)
+        isthmus(
+            "uninstall", "--kubeconfig", str(cluster.kubeconfig), "--purge", "--skip-confirm", check=False
+        )
     yield rome, milan
     for cluster in (rome, milan):
         _install(cluster)
