@@ -108,10 +108,12 @@ def test_controller_is_found_as_liqoctl_looks_for_it() -> None:
 
 
 def test_controller_is_started_with_what_the_values_say() -> None:
-    assert options(rendered()) == Options(cluster_id="rome")
+    every = frozenset({"authentication", "networking", "offloading"})
+    assert options(rendered()) == Options(cluster_id="rome", modules=every)
     chosen = options(
         rendered(
-            "authentication.enabled=false",
+            "authentication.enabled=false,networking.enabled=false",
+            "ipam.pools={10.0.0.0/8}",
             "apiServer.address=https://1.2.3.4:6443,apiServer.trustedCA=true",
             "discovery.config.clusterLabels.region=eu",
             "offloading.defaultNodeResources.cpu=16",
@@ -122,6 +124,7 @@ def test_controller_is_started_with_what_the_values_say() -> None:
     )
     assert chosen.modules == {"offloading"}
     assert chosen.api_server_address == "https://1.2.3.4:6443"
+    assert chosen.ipam_pools == ["10.0.0.0/8"]
     assert chosen.trusted_ca
     assert chosen.cluster_labels == {"region": "eu"}
     assert chosen.default_node_resources["cpu"] == "16"
@@ -398,6 +401,8 @@ def test_controller_cannot_give_itself_more() -> None:
             assert "impersonate" not in rule["verbs"]
             if "bind" in rule["verbs"]:
                 assert set(rule["resourceNames"]) <= {
+                    "liqo-gateway",
+                    "liqo-gateway-cluster",
                     "liqo-remote-controlplane",
                     "liqo-virtual-kubelet-remote",
                     "liqo-virtual-kubelet-remote-clusterwide",

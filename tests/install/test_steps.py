@@ -80,24 +80,24 @@ def pod(status: PodStatus) -> Pod:
 
 
 def test_why_a_pod_is_not_ready() -> None:
-    assert pod_fault(pod(PodStatus(conditions=[{"type": "Ready", "status": "True"}]))) == ""
+    assert pod_fault(PodStatus(conditions=[{"type": "Ready", "status": "True"}])) == ""
     unscheduled = PodStatus(
         conditions=[{"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"}]
     )
-    assert pod_fault(pod(unscheduled)) == "not scheduled: 0/2 nodes are available"
+    assert pod_fault(unscheduled) == "not scheduled: 0/2 nodes are available"
     pulling = ContainerStatus(state={"waiting": {"reason": "ErrImagePull", "message": "no such image"}})
-    assert pod_fault(pod(PodStatus(container_statuses=[pulling]))) == "ErrImagePull: no such image"
+    assert pod_fault(PodStatus(container_statuses=[pulling])) == "ErrImagePull: no such image"
     crashing = ContainerStatus(
         restart_count=2,
         state={"waiting": {"reason": "CrashLoopBackOff"}},
         last_state={"terminated": {"exitCode": 2}},
     )
-    assert pod_fault(pod(PodStatus(container_statuses=[crashing]))) == (
+    assert pod_fault(PodStatus(container_statuses=[crashing])) == (
         "it ended 3 times, the last time with exit code 2"
     )
     running = ContainerStatus(state={"running": {}})
-    assert "does not say that it is ready" in pod_fault(pod(PodStatus(container_statuses=[running])))
-    assert pod_fault(pod(PodStatus(phase="Pending"))) == "phase Pending, not ready"
+    assert "does not say that it is ready" in pod_fault(PodStatus(container_statuses=[running]))
+    assert pod_fault(PodStatus(phase="Pending")) == "phase Pending, not ready"
 
 
 def test_what_is_in_use_and_how_to_end_it() -> None:

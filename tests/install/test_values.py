@@ -26,7 +26,8 @@ def test_nothing_given_gives_the_documented_defaults() -> None:
     values = resolve([])
     assert values == Values()
     assert values.image == "localhost/isthmus:latest"
-    assert not values.networking.enabled
+    assert values.networking.enabled
+    assert values.lacks_ranges
 
 
 def test_later_layers_win_and_maps_are_merged() -> None:
@@ -69,7 +70,35 @@ def test_numbers_stay_text_where_text_is_wanted() -> None:
     ("text", "parts"),
     [
         ("networking.enable=false", ["networking.enable", "did you mean networking.enabled"]),
-        ("networking.enabled=true", ["networking.enabled", "no networking module"]),
+        ("networking.genevePort=0", ["networking.genevePort", "1 to 65535"]),
+        ("networking.fabric.config.healthProbeBindAddressPort=80", ["healthProbeBindAddressPort", "80"]),
+        ("networking.fabric.config.routeConfigurationRulePriority=40000", ["RulePriority", "32765"]),
+        ("networking.gatewayTemplates.replicas=0", ["networking.gatewayTemplates.replicas", "1 to 16"]),
+        ("networking.gatewayTemplates.ping.lossThreshold=0", ["ping.lossThreshold", "1 to 1000"]),
+        ("networking.gatewayTemplates.ping.interval=2", ["ping.interval", '"2" is no time', "500ms"]),
+        ("networking.gatewayTemplates.ping.updateStatusInterval=1ms", ["updateStatusInterval", "100ms"]),
+        ("networking.gatewayTemplates.wireguard.implementation=boring", ["boring", "kernel, userspace"]),
+        (
+            "networking.gatewayTemplates.server.service.allocateLoadBalancerNodePorts=perhaps",
+            ["allocateLoadBalancerNodePorts", "perhaps"],
+        ),
+        ("networking.fabric.pod.labels.x=no label!", ["networking.fabric.pod.labels", "x=no label!"]),
+        ("ipam.pools={}", ["ipam.pools", "empty"]),
+        ("ipam.pools={10.0.0.0/8,10.1.0.0/16}", ["ipam.pools", "10.1.0.0/16 overlaps 10.0.0.0/8"]),
+        (
+            "ipam.podCIDRs={10.96.0.0/12},ipam.serviceCIDR=10.100.0.0/16",
+            ["--service-cidr", "10.100.0.0/16 overlaps 10.96.0.0/12", "--pod-cidr"],
+        ),
+        (
+            "ipam.podCIDRs={10.244.0.0/16},ipam.reservedSubnets={10.244.3.0/24}",
+            ["--reserved-subnets", "10.244.3.0/24 overlaps 10.244.0.0/16"],
+        ),
+        (
+            "ipam.podCIDRs={10.244.0.0/16},ipam.externalCIDR=10.244.0.0/24",
+            ["ipam.externalCIDR", "overlaps 10.244.0.0/16"],
+        ),
+        ("ipam.internalCIDR=100.64.0.0/16", ["ipam.internalCIDR", "none of the pools", "ipam.pools"]),
+        ("ipam.externalCIDR=10.70.0.0/31", ["ipam.externalCIDR", "too few addresses"]),
         ("offloading=false", ["offloading is a group", "offloading.enabled"]),
         ("authentication.enabled=maybe", ["authentication.enabled", "expected bool"]),
         ("ipam.podCIDRs=10.0.0.0/8", ["ipam.podCIDRs", "{one,two}"]),
@@ -94,9 +123,14 @@ def test_wrong_values_are_one_error_that_names_them(text: str, parts: list[str])
     assert "\n" not in str(caught.value)
 
 
+def test_default_ranges_of_our_own_may_be_taken_by_the_cluster() -> None:
+    # They are moved aside when they are assigned.
+    assert set_values("ipam.podCIDRs={10.70.0.0/16},ipam.serviceCIDR=10.80.0.0/16").ipam.pod_cidrs
+
+
 def test_switching_every_module_off_is_an_error() -> None:
     with pytest.raises(InstallError, match="leave one of them on"):
-        set_values("authentication.enabled=false,offloading.enabled=false")
+        set_values("authentication.enabled=false,offloading.enabled=false,networking.enabled=false")
 
 
 @pytest.mark.parametrize("text", ["rome", "a", "1", "a-b-c", "x" * 50])

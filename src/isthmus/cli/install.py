@@ -1,7 +1,8 @@
 """`isthmus install`: install Isthmus in a cluster, or upgrade what is installed.
 
 Turns flags into values and hands them to `isthmus.install`; everything that can be wrong is told before the first
-write. With `--dry-run` and `--only-output-values` nothing is written, and with a cluster id given no cluster is asked.
+write. With `--dry-run` and `--only-output-values` nothing is written, and with the cluster's id and ranges given no
+cluster is asked.
 """
 
 from __future__ import annotations
@@ -58,11 +59,11 @@ _OPTIONS = (
         "--api-server-url", metavar="URL", help="Where peers reach the API server; found if left out."
     ),
     click.option(
-        "--pod-cidr", metavar="CIDR", multiple=True, help="Pod CIDR, noted for the networking module."
+        "--pod-cidr", metavar="CIDR", multiple=True, help="Range of the pods; found out if left out."
     ),
-    click.option("--service-cidr", metavar="CIDR", help="Service CIDR, noted for the networking module."),
+    click.option("--service-cidr", metavar="CIDR", help="Range of the Services; found out if left out."),
     click.option(
-        "--reserved-subnets", metavar="CIDR", multiple=True, help="CIDRs the networking module shall not use."
+        "--reserved-subnets", metavar="CIDR", multiple=True, help="Ranges that peers shall not be seen under."
     ),
     click.option("--version", metavar="TAG", help="Tag of the image to run."),
     click.option("--image", metavar="NAME[:TAG]", help="Image to run."),
@@ -134,10 +135,10 @@ def _dispatch(
         from isthmus.install.values import tree
 
         click.echo(to_yaml(tree(values)), nl=False)
-    elif dry_run and values.cluster_id:
+    elif dry_run and values.cluster_id and not values.lacks_ranges:
         _print(values, namespace)
     elif dry_run:
-        _print(run(_with_cluster_id(resolve(), values, namespace)), namespace)
+        _print(run(_completed(resolve(), values, namespace)), namespace)
     else:
         run(_install(resolve(), values, namespace, timeout))
 
@@ -188,14 +189,20 @@ def _print(values: Values, namespace: str) -> None:
     click.echo(to_documents(render(values, namespace, metadata.version("isthmus"))), nl=False)
 
 
-async def _with_cluster_id(credentials: Credentials, values: Values, namespace: str) -> Values:
+async def _completed(credentials: Credentials, values: Values, namespace: str) -> Values:
+    """The values with what only the cluster can tell: its id and its ranges."""
+    from isthmus.install.ranges import with_ranges
     from isthmus.install.steps import choose_cluster_id
     from isthmus.install.survey import survey
 
     async with connect(credentials, namespace=namespace) as cluster:
         with explained(cluster, "looking for an installation"):
             found = await survey(cluster.client, namespace)
-    return choose_cluster_id(values, found.cluster_id)
+            values = choose_cluster_id(values, found.cluster_id)
+            values, guess = await with_ranges(cluster.client, values, found.values)
+    if guess:
+        Progress().note(guess)
+    return values
 
 
 async def _install(credentials: Credentials, values: Values, namespace: str, timeout: float) -> None:

@@ -101,19 +101,19 @@ def rollout_gap(rollout: Rollout) -> str:
     return ""
 
 
-def pod_fault(pod: Pod) -> str:
+def pod_fault(status: PodStatus) -> str:
     """Why a pod is not ready, as its own status has it; "" where it is."""
-    conditions = {condition.get("type"): condition for condition in pod.status.conditions}
+    conditions = {condition.get("type"): condition for condition in status.conditions}
     if conditions.get("Ready", {}).get("status") == "True":
         return ""
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
         return f"not scheduled: {scheduled.get('message', '')}"
-    for container in pod.status.container_statuses:
+    for container in status.container_statuses:
         fault = _container_fault(container)
         if fault:
             return fault
-    return f"phase {pod.status.phase or 'unknown'}, not ready"
+    return f"phase {status.phase or 'unknown'}, not ready"
 
 
 def _container_fault(container: ContainerStatus) -> str:
@@ -160,7 +160,7 @@ async def _pods(client: Client, namespace: str) -> list[Pod]:
 
 async def _first_fault(client: Client, namespace: str) -> str:
     for pod in await _pods(client, namespace):
-        fault = pod_fault(pod)
+        fault = pod_fault(pod.status)
         if fault and not pod.deleting:
             return f"pod {pod.metadata.name}: {fault}"
     return ""
@@ -173,7 +173,7 @@ async def explain(client: Client, namespace: str) -> str:
         if not fault:
             return await _explain_without_pod(client, namespace)
         pod = fault.split()[1].rstrip(":")
-        event = await _last_event(client, namespace, pod)
+        event = await last_event(client, namespace, pod)
     except KubeError as error:
         return f"and the cluster cannot be asked why ({error})"
     return f"{fault} (last event: {event})" if event else fault
@@ -187,7 +187,8 @@ async def _explain_without_pod(client: Client, namespace: str) -> str:
     return rollout_gap(rollout) or "it became ready a moment too late"
 
 
-async def _last_event(client: Client, namespace: str, pod: str) -> str:
+async def last_event(client: Client, namespace: str, pod: str) -> str:
+    """The newest event about a pod, "" where there is none."""
     listed = await client.list(_EVENTS, namespace, field_selector=f"involvedObject.name={pod}")
     latest = max(listed.items, key=_event_time, default=None)
     return f"{latest.reason}: {latest.message}" if latest else ""

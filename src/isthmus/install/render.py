@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isthmus.api.crds import custom_resource_definitions
-from isthmus.install import defaults, roles, webhooks, workload
+from isthmus.install import defaults, networking, roles, webhooks, workload
 from isthmus.install.ownership import marked
 from isthmus.install.values import Values
 from isthmus.kube.objects import Manifest
@@ -31,7 +31,11 @@ def render(values: Values, namespace: str, version: str) -> list[Manifest]:
     The values must carry a cluster id; `version` is the one that is recorded as installed.
     """
     manifests: list[Manifest] = [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": namespace, "labels": networking.namespace_labels(values)},
+        },
         *custom_resource_definitions(),
         workload.cluster_id_config_map(values, namespace),
         installation_record(values, namespace, version),
@@ -43,6 +47,7 @@ def render(values: Values, namespace: str, version: str) -> list[Manifest]:
         manifests.append(defaults.vk_options_template(values, namespace))
         if values.offloading.runtime_class.enabled:
             manifests.append(defaults.runtime_class(values))
+    manifests += networking.network_manifests(values, namespace)
     manifests.append(workload.deployment(values, namespace, version))
     manifests += webhooks.webhook_configurations(values, namespace)
     return [marked(manifest, values) for manifest in manifests]

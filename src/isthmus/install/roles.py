@@ -128,6 +128,9 @@ def _module_rules(values: Values) -> tuple[list[Manifest], list[Manifest]]:
         "isthmus.offloading.virtualnode.rbac": offloading,
         "isthmus.offloading.kubelet.rbac": offloading,
         "isthmus.reflection.rbac": offloading,
+        "isthmus.network.ipam.rbac": values.networking.enabled,
+        "isthmus.network.configuration.rbac": values.networking.enabled,
+        "isthmus.network.gateways.rbac": values.networking.enabled,
     }
     cluster: list[Manifest] = []
     own_namespace: list[Manifest] = []
@@ -173,22 +176,29 @@ def controller_roles(values: Values, namespace: str) -> list[Manifest]:
     """The controller's account and everything it may do, in the whole cluster and in its own namespace."""
     cluster, own_namespace = _module_rules(values)
     own = {labels.APP_NAME: "controller-manager", labels.APP_COMPONENT: "controller-manager"}
-    subject = {"kind": "ServiceAccount", "name": names.CONTROLLER, "namespace": namespace}
+    return [
+        *account(names.CONTROLLER, merged_rules(cluster + _base_rules(False)), own, namespace),
+        _role("Role", names.CONTROLLER, merged_rules(own_namespace + _base_rules(True)), own, namespace),
+        _binding("RoleBinding", names.CONTROLLER, own, namespace, namespace),
+    ]
 
-    def binding(kind: str, role: str, where: str) -> Manifest:
-        bound = _role(kind, names.CONTROLLER, [], own, where)
-        del bound["rules"]
-        reference = {"apiGroup": RBAC, "kind": role, "name": names.CONTROLLER}
-        return {**bound, "roleRef": reference, "subjects": [subject]}
 
+def account(name: str, rules: list[Manifest], own: dict[str, str], namespace: str) -> list[Manifest]:
+    """A ServiceAccount, and what it may do in the whole cluster; `own` are the labels of all three objects."""
     return [
         {
             "apiVersion": "v1",
             "kind": "ServiceAccount",
-            "metadata": {"name": names.CONTROLLER, "namespace": namespace, "labels": own},
+            "metadata": {"name": name, "namespace": namespace, "labels": own},
         },
-        _role("ClusterRole", names.CONTROLLER, merged_rules(cluster + _base_rules(False)), own),
-        _role("Role", names.CONTROLLER, merged_rules(own_namespace + _base_rules(True)), own, namespace),
-        binding("ClusterRoleBinding", "ClusterRole", ""),
-        binding("RoleBinding", "Role", namespace),
+        _role("ClusterRole", name, rules, own),
+        _binding("ClusterRoleBinding", name, own, namespace),
     ]
+
+
+def _binding(kind: str, name: str, own: dict[str, str], namespace: str, where: str = "") -> Manifest:
+    bound = _role(kind, name, [], own, where)
+    del bound["rules"]
+    reference = {"apiGroup": RBAC, "kind": kind.removesuffix("Binding"), "name": name}
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+    return {**bound, "roleRef": reference, "subjects": [subject]}

@@ -6,6 +6,7 @@ from isthmus.kube.objects import Manifest, Object
 from isthmus.kube.resource import Resource
 
 _RBAC = "rbac.authorization.k8s.io/v1"
+_NETWORKING = "networking.liqo.io/v1beta1"
 _ADMISSION = "admissionregistration.k8s.io/v1"
 
 _KINDS: dict[tuple[str, str], tuple[str, bool]] = {
@@ -20,6 +21,10 @@ _KINDS: dict[tuple[str, str], tuple[str, bool]] = {
     ("v1", "Service"): ("services", True),
     ("offloading.liqo.io/v1beta1", "VkOptionsTemplate"): ("vkoptionstemplates", True),
     ("node.k8s.io/v1", "RuntimeClass"): ("runtimeclasses", False),
+    ("ipam.liqo.io/v1alpha1", "Network"): ("networks", True),
+    (_NETWORKING, "WgGatewayServerTemplate"): ("wggatewayservertemplates", True),
+    (_NETWORKING, "WgGatewayClientTemplate"): ("wggatewayclienttemplates", True),
+    ("apps/v1", "DaemonSet"): ("daemonsets", True),
     ("apps/v1", "Deployment"): ("deployments", True),
     (_ADMISSION, "MutatingWebhookConfiguration"): ("mutatingwebhookconfigurations", False),
     (_ADMISSION, "ValidatingWebhookConfiguration"): ("validatingwebhookconfigurations", False),

@@ -11,8 +11,11 @@ from typing import Any
 
 from isthmus.install.apply import apply_all, apply_together, prune, wait_established
 from isthmus.install.errors import InstallError
+from isthmus.install.fabric import end_fabric, has_fabric, wait_for_fabric
+from isthmus.install.network_changes import check_changes, drop_changed
 from isthmus.install.permissions import APPLY, check_permissions, check_roles
 from isthmus.install.progress import Progress
+from isthmus.install.ranges import with_ranges
 from isthmus.install.readiness import wait_for_controller, wait_for_webhooks
 from isthmus.install.render import render
 from isthmus.install.survey import Survey, changes, survey
@@ -51,21 +54,49 @@ async def install(
     with progress.step("Checking the cluster") as step:
         found = await survey(client, namespace)
         values = choose_cluster_id(values, found.cluster_id)
+        values, guess = await with_ranges(client, values, found.values)
         manifests = render(values, namespace, version)
         await check_permissions(client, manifests, APPLY)
         await check_roles(client, manifests)
+        await check_changes(client, values, manifests, namespace)
+        leaving = not values.networking.enabled and await has_fabric(client, namespace)
         step.title = f"Kubernetes {found.kubernetes}, {_what(found, version)}"
-    for text in changed_values(found.values, tree(values)):
+    for text in [*([guess] if guess else []), *changed_values(found.values, tree(values))]:
         progress.note(text)
-    await _apply(client, manifests, namespace, deadline, progress)
+    # Agents that have to leave their nodes still need what they are allowed by.
+    await _apply(client, manifests, namespace, deadline, progress, pruning=not leaving)
     with progress.step("Waiting for the controller") as step:
         await wait_for_controller(client, namespace, deadline, step)
         step.title = "The controller is ready"
+    if leaving:
+        await leave_nodes(client, namespace, deadline, progress)
+        await prune(client, manifests, namespace)
+    if values.networking.enabled:
+        await _await_fabric(client, namespace, deadline, progress)
     if enabled_webhooks(values):
         with progress.step("Waiting for the admission webhooks") as step:
             await wait_for_webhooks(client, values, namespace, deadline, step)
             step.title = "The API server reaches the admission webhooks"
     return values.cluster_id
+
+
+async def leave_nodes(client: Client, namespace: str, deadline: Deadline, progress: Progress) -> None:
+    """Take the network off every node, and end the agents. The controller must not look after it any more."""
+    with progress.step("Taking the network off the nodes") as step:
+        left = await end_fabric(client, namespace, deadline, step)
+        step.title = "The network is taken off the nodes"
+    if left:
+        progress.warn(
+            f"the agents of {', '.join(left)} did not end in time: what they set up may be there until a restart"
+        )
+
+
+async def _await_fabric(client: Client, namespace: str, deadline: Deadline, progress: Progress) -> None:
+    with progress.step("Waiting for the network of nodes") as step:
+        down = await wait_for_fabric(client, namespace, deadline, step)
+        step.title = "The network of nodes is ready"
+    if down:
+        progress.warn(f"not waited for, since they are not ready themselves: nodes {', '.join(down)}")
 
 
 def _what(found: Survey, version: str) -> str:
@@ -90,7 +121,13 @@ def _shown(value: Any) -> str:
 
 
 async def _apply(
-    client: Client, manifests: list[Manifest], namespace: str, deadline: Deadline, progress: Progress
+    client: Client,
+    manifests: list[Manifest],
+    namespace: str,
+    deadline: Deadline,
+    progress: Progress,
+    *,
+    pruning: bool,
 ) -> None:
     definitions = [each for each in manifests if each["kind"] == "CustomResourceDefinition"]
     spaces = [each for each in manifests if each["kind"] == "Namespace"]
@@ -103,8 +140,9 @@ async def _apply(
             )
         step.title = f"{len(definitions)} kinds served"
     with progress.step(f"Applying {len(rest) + 1} objects") as step:
+        await drop_changed(client, manifests, namespace)
         await apply_all(client, spaces + rest, deadline)
-        removed = await prune(client, manifests, namespace)
+        removed = await prune(client, manifests, namespace) if pruning else 0
         step.title = f"{len(rest) + 1} objects applied" + (
             f", {removed} no longer wanted removed" if removed else ""
         )

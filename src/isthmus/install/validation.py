@@ -6,7 +6,6 @@ Pure functions; each failure is an `InstallError` that names the value, what it 
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
 from typing import Any, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -15,7 +14,9 @@ import msgspec
 
 from isthmus.api import names
 from isthmus.install.errors import InstallError
-from isthmus.install.values import Section, Tree, Values
+from isthmus.install.network_validation import check_networking, check_ranges
+from isthmus.install.section import Section
+from isthmus.install.values import Tree, Values
 
 _ENFORCEMENTS = ("None", "Soft", "Hard")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
@@ -99,18 +100,16 @@ def check_values(values: Values) -> None:
     """Raise InstallError for the first value whose content cannot be used."""
     if values.cluster_id:
         check_cluster_id("cluster id (--cluster-id)", values.cluster_id)
-    if values.networking.enabled:
+    if not (values.authentication.enabled or values.offloading.enabled or values.networking.enabled):
         raise InstallError(
-            "value networking.enabled: this version has no networking module yet",
-            "leave it false; pods run abroad without joined pod networks",
-        )
-    if not (values.authentication.enabled or values.offloading.enabled):
-        raise InstallError(
-            "values authentication.enabled and offloading.enabled are both false", "leave one of them on"
+            "values authentication.enabled, offloading.enabled and networking.enabled are all false",
+            "leave one of them on",
         )
     _check_choices(values)
     _check_numbers(values)
-    _check_addresses(values)
+    _check_address(values)
+    check_networking(values.networking)
+    check_ranges(values.ipam)
     _check_metadata(values)
 
 
@@ -144,7 +143,7 @@ def _check_numbers(values: Values) -> None:
         )
 
 
-def _check_addresses(values: Values) -> None:
+def _check_address(values: Values) -> None:
     address = values.api_server.address
     if address:
         try:
@@ -157,28 +156,6 @@ def _check_addresses(values: Values) -> None:
                 f'API server address (--api-server-url): "{address}" is no https URL',
                 "for instance https://203.0.113.5:6443",
             )
-    ranges = values.ipam
-    for name, texts in (
-        ("ipam.podCIDRs (--pod-cidr)", ranges.pod_cidrs),
-        ("ipam.serviceCIDR (--service-cidr)", [ranges.service_cidr] if ranges.service_cidr else []),
-        ("ipam.externalCIDR", [ranges.external_cidr]),
-        ("ipam.internalCIDR", [ranges.internal_cidr]),
-        ("ipam.reservedSubnets (--reserved-subnets)", ranges.reserved_subnets),
-        ("ipam.pools", ranges.pools),
-    ):
-        for text in texts:
-            _check_range(name, text)
-
-
-def _check_range(name: str, text: str) -> None:
-    try:
-        if "/" not in text:
-            raise ValueError("has no prefix length")
-        ipaddress.IPv4Network(text)
-    except ValueError as error:
-        raise InstallError(
-            f'value {name}: "{text}" is no IPv4 CIDR ({error})', "write for instance 10.244.0.0/16"
-        ) from error
 
 
 def _check_metadata(values: Values) -> None:
@@ -186,6 +163,7 @@ def _check_metadata(values: Values) -> None:
         ("discovery.config.clusterLabels (--cluster-labels)", values.discovery.config.cluster_labels),
         ("common.globalLabels", values.common.global_labels),
         ("controllerManager.pod.labels", values.controller_manager.pod.labels),
+        ("networking.fabric.pod.labels", values.networking.fabric.pod.labels),
         ("virtualKubelet.virtualNode.extra.labels", values.virtual_kubelet.virtual_node.extra.labels),
     )
     for name, pairs in labels:

@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import field
 
 from isthmus.install.errors import InstallError
+from isthmus.install.network_values import AddressManagement, Metrics, Networking
+from isthmus.install.section import Section
 
 IMAGE_NAME = "localhost/isthmus"
 IMAGE_TAG = "latest"
@@ -20,10 +22,6 @@ DEFAULT_IMAGE = f"{IMAGE_NAME}:{IMAGE_TAG}"
 """What is run unless another image is named: the one the lab builds and loads."""
 
 Tree = dict[str, Any]
-
-
-class Section(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """The settings every group of values shares."""
 
 
 class DiscoveryConfig(Section, frozen=True, kw_only=True):
@@ -53,23 +51,6 @@ class Authentication(Section, frozen=True, kw_only=True):
     enabled: bool = True
     tls_compatibility_mode: bool = False
     default_resource_slice_class_enabled: bool = True
-
-
-class Networking(Section, frozen=True, kw_only=True):
-    """The networking module, which this version does not have yet."""
-
-    enabled: bool = False
-
-
-class AddressManagement(Section, frozen=True, kw_only=True):
-    """The cluster's address ranges, kept for the networking module."""
-
-    pod_cidrs: list[str] = field(default_factory=list, name="podCIDRs")
-    service_cidr: str = field(default="", name="serviceCIDR")
-    external_cidr: str = field(default="10.70.0.0/16", name="externalCIDR")
-    internal_cidr: str = field(default="10.80.0.0/16", name="internalCIDR")
-    reserved_subnets: list[str] = field(default_factory=list)
-    pools: list[str] = field(default_factory=lambda: ["10.0.0.0/8", "192.168.0.0/16", "172.16.0.0/12"])
 
 
 class RuntimeClass(Section, frozen=True, kw_only=True):
@@ -224,6 +205,7 @@ class Values(Section, frozen=True, kw_only=True):
     controller_manager: ControllerManager = field(default_factory=ControllerManager)
     webhook: Webhook = field(default_factory=Webhook)
     virtual_kubelet: VirtualKubelet = field(default_factory=VirtualKubelet)
+    metrics: Metrics = field(default_factory=Metrics)
     common: Common = field(default_factory=Common)
 
     @property
@@ -242,6 +224,16 @@ class Values(Section, frozen=True, kw_only=True):
         """The same values for a cluster of that id."""
         config = msgspec.structs.replace(self.discovery.config, cluster_id=cluster_id)
         return msgspec.structs.replace(self, discovery=Discovery(config=config))
+
+    @property
+    def lacks_ranges(self) -> bool:
+        """Whether the ranges of pods or Services are needed and have yet to be found out."""
+        return self.networking.enabled and not (self.ipam.pod_cidrs and self.ipam.service_cidr)
+
+    def with_ranges(self, pod_cidrs: list[str], service_cidr: str) -> Values:
+        """The same values for a cluster with those ranges."""
+        ipam = msgspec.structs.replace(self.ipam, pod_cidrs=pod_cidrs, service_cidr=service_cidr)
+        return msgspec.structs.replace(self, ipam=ipam)
 
 
 def tree(values: Values) -> Tree:

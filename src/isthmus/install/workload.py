@@ -15,6 +15,7 @@ from isthmus.api import labels, names
 from isthmus.install.values import Values
 from isthmus.kube.objects import Manifest
 from isthmus.kube.options import Options
+from isthmus.network.ipam.installation import DEFAULT_POOLS
 
 COMPONENT = "controller-manager"
 SELECTOR = {
@@ -46,7 +47,11 @@ def cluster_id_config_map(values: Values, namespace: str) -> Manifest:
 
 def modules(values: Values) -> list[str]:
     """The names of the modules that are switched on."""
-    switches = (("authentication", values.authentication.enabled), ("offloading", values.offloading.enabled))
+    switches = (
+        ("authentication", values.authentication.enabled),
+        ("networking", values.networking.enabled),
+        ("offloading", values.offloading.enabled),
+    )
     return [name for name, enabled in switches if enabled]
 
 
@@ -68,6 +73,7 @@ def controller_options(values: Values) -> dict[str, Any]:
             name: str(amount) for name, amount in values.offloading.default_node_resources.items()
         },
         webhook_port=values.webhook.port,
+        ipam_pools=[] if tuple(values.ipam.pools) == DEFAULT_POOLS else values.ipam.pools,
     )
     chosen = msgspec.to_builtins(options, order="deterministic")
     default = msgspec.to_builtins(Options(cluster_id=""), order="deterministic")
