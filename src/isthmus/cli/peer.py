@@ -12,10 +12,20 @@ from urllib.parse import urlsplit
 
 import click
 
+from isthmus.api.networking import Cidrs
 from isthmus.cli.authentication import authenticate
 from isthmus.cli.cluster import connect
 from isthmus.cli.errors import CommandError
 from isthmus.cli.execution import run
+from isthmus.cli.network_check import (
+    find_in_band_proxy,
+    plan_tunnel,
+    read_ranges,
+    require_networking,
+)
+from isthmus.cli.network_connect import join_networks
+from isthmus.cli.network_options import list_given, network_options, read_wish
+from isthmus.cli.network_plan import NetworkWish
 from isthmus.cli.options import (
     cluster_options,
     examples,
@@ -40,33 +50,18 @@ from isthmus.cli.resources import Request, await_virtual_node, merge_resources, 
 from isthmus.cli.waiting import Deadline
 from isthmus.kube.credentials import Credentials
 
-# Flags of liqoctl about joining the pod networks, which this version does not do yet.
-NETWORKING_FLAGS = (
-    "gw-server-service-location",
-    "gw-server-service-type",
-    "gw-server-service-port",
-    "gw-server-service-nodeport",
-    "gw-server-service-loadbalancerip",
-    "gw-client-address",
-    "gw-client-port",
-    "mtu",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the flags of `peer` ask for; `request` None where no slice is to be made."""
+    """What the flags of `peer` ask for; `request` None where no slice is to be made, `network` None where the pod
+    networks are to stay apart; `in_band` goes through the tunnel to the provider's API server."""
 
     request: Request | None
+    network: NetworkWish | None
+    network_flags: tuple[str, ...]
     proxy_url: str
+    in_band: bool
     timeout: float
-
-
-def networking_options(command: Any) -> Any:
-    """Accept liqoctl's networking flags, hidden; the command takes `networking: list[str]` of those given."""
-    for flag in NETWORKING_FLAGS:
-        command = click.option(f"--{flag}", default=None, hidden=True)(command)
-    return command
 
 
 @click.command(
@@ -75,6 +70,10 @@ def networking_options(command: Any) -> Any:
         "isthmus peer --remote-kubeconfig milan.kubeconfig",
         "# two contexts of one kubeconfig, with 8 CPUs and 16 GiB of the other cluster",
         "isthmus peer --context rome --remote-context milan --cpu 8 --memory 16Gi",
+        "# the provider has no load balancer: expose the tunnel on a port of its nodes",
+        "isthmus peer --remote-kubeconfig milan.kubeconfig --gw-server-service-type NodePort",
+        "# no tunnel between the pods of the two clusters",
+        "isthmus peer --remote-kubeconfig milan.kubeconfig --networking-disabled",
         "# a GPU, and no virtual node yet",
         "isthmus peer --remote-kubeconfig milan.kubeconfig --resource nvidia.com/gpu=1 \\",
         "    --create-virtual-node=false",
@@ -84,9 +83,8 @@ def networking_options(command: Any) -> Any:
 @remote_cluster_options
 @namespace_option
 @remote_namespace_option
-@click.option(
-    "--networking-disabled", is_flag=True, help="Do not join the pod networks (not done yet anyway)."
-)
+@click.option("--networking-disabled", is_flag=True, help="Do not join the pod networks.")
+@network_options
 @switch_option("--create-resource-slice", True, "Ask the provider for resources.")
 @click.option(
     "--resource-slice-class",
@@ -105,20 +103,18 @@ def networking_options(command: Any) -> Any:
 @click.option(
     "--proxy-url", metavar="URL", default="", help="HTTP proxy through which the provider is reached."
 )
-@click.option("--in-band", is_flag=True, hidden=True)
-@click.option("--skip-validation", is_flag=True, hidden=True)
-@networking_options
+@click.option("--in-band", is_flag=True, help="Reach the provider's API server through the tunnel.")
 @timeout_option("10m")
 @verbose_option
 def peer(credentials: Credentials, remote_credentials: Credentials, **flags: Any) -> None:
     """Let this cluster use the resources of another.
 
-    The cluster of the current context becomes the consumer, the remote one the provider: it shows up here as a
-    virtual node, and namespaces can be offloaded to it. For both directions run it once in each. Running it
-    again is harmless, and changes the resources asked for.
+    The pod networks of the two are joined first, so that pods reach each other wherever they run. The cluster of
+    the current context becomes the consumer, the remote one the provider: it shows up here as a virtual node, and
+    namespaces can be offloaded to it. For both directions run it once in each. Running it again is harmless, and
+    changes the resources asked for.
     """
-    _refuse_networking(flags)
-    wish = Wish(_read_request(flags), _check_proxy(flags["proxy_url"]), flags["timeout"])
+    wish = _read_flags(flags)
     run(_peer(credentials, remote_credentials, (flags["namespace"], flags["remote_namespace"]), wish))
 
 
@@ -132,10 +128,15 @@ async def _peer(local: Credentials, remote: Credentials, namespaces: tuple[str, 
         await check_identities(pair, progress)
         await check_controllers(pair, progress, deadline)
         keys = await read_keys(pair.local, progress, deadline)
+        ranges = await _read_networking(pair, wish, progress, deadline)
         with progress.step("Nothing stands in the way"):
-            await check_permissions_of_both(pair)
+            await check_permissions_of_both(pair, networking=ranges is not None)
             await check_conflicts(pair, keys)
-        await authenticate(pair, keys, progress, deadline, wish.proxy_url)
+            plan = await plan_tunnel(pair, wish.network, *ranges) if wish.network and ranges else None
+        if plan is not None and wish.network is not None:
+            await join_networks(plan, wish.network, progress, deadline)
+        proxy_url = await find_in_band_proxy(pair) if wish.in_band else wish.proxy_url
+        await authenticate(pair, keys, progress, deadline, proxy_url)
         if wish.request is not None:
             granted = await request_resources(pair, wish.request, progress, deadline)
             if granted and wish.request.create_virtual_node:
@@ -143,20 +144,50 @@ async def _peer(local: Credentials, remote: Credentials, namespaces: tuple[str, 
     click.echo(f"{pair.local.id} is peered with {pair.remote.id}")
 
 
-def _refuse_networking(flags: dict[str, Any]) -> None:
-    given = [flag for flag in NETWORKING_FLAGS if flags.pop(flag.replace("-", "_")) is not None]
-    if flags["in_band"]:
+async def _read_networking(
+    pair: Pair, wish: Wish, progress: Progress, deadline: Deadline
+) -> tuple[Cidrs, Cidrs] | None:
+    """The ranges of both clusters, None where their networks stay apart. Raises CommandError."""
+    if wish.network is None:
+        return None
+    local = await read_ranges(pair.local, progress, deadline)
+    remote = await read_ranges(pair.remote, progress, deadline)
+    if require_networking(pair, local, remote) and local is not None and remote is not None:
+        return local, remote
+    if wish.network_flags:
         raise CommandError(
-            "--in-band: the API server is not reached through the tunnel in this version",
-            "leave it out, or give --proxy-url",
+            f"{wish.network_flags[0]}: neither {pair.local.id} nor {pair.remote.id} has the networking module",
+            "leave it out, or install networking in both (isthmus install --set networking.enabled=true)",
+        )
+    progress.note(
+        f"the pod networks are not joined: neither {pair.local.id} nor {pair.remote.id} has the networking module"
+    )
+    return None
+
+
+def _read_flags(flags: dict[str, Any]) -> Wish:
+    """What all flags ask for. Raises CommandError (exit code 2) where they contradict each other."""
+    disabled, in_band = flags["networking_disabled"], flags["in_band"]
+    given = (*list_given(flags), *(["--in-band"] if in_band else []))
+    network, proxy_url = read_wish(flags), _check_proxy(flags["proxy_url"])
+    if disabled and in_band:
+        raise CommandError(
+            "--in-band: there is no tunnel to go through with --networking-disabled",
+            "leave one of them out, or give --proxy-url",
             code=2,
         )
-    if given and not flags["networking_disabled"]:
+    if in_band and proxy_url:
         raise CommandError(
-            f"--{given[0]}: the pod networks are not joined in this version",
-            "leave it out, or add --networking-disabled",
-            code=2,
+            f"--in-band and --proxy-url {proxy_url}: each names a way to the provider", "give one", code=2
         )
+    return Wish(
+        request=_read_request(flags),
+        network=None if disabled else network,
+        network_flags=() if disabled else given,
+        proxy_url=proxy_url,
+        in_band=in_band,
+        timeout=flags["timeout"],
+    )
 
 
 def _read_request(flags: dict[str, Any]) -> Request | None:

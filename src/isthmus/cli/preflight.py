@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from isthmus.api import labels, names
 from isthmus.api.authentication import GROUP, IDENTITIES, TENANTS
+from isthmus.api.networking import GROUP as NETWORKING_GROUP
 from isthmus.cli import installation
 from isthmus.cli.cluster import Cluster, explained, step
 from isthmus.cli.errors import CommandError
@@ -43,11 +44,21 @@ class Pair:
 
 async def check_identities(pair: Pair, progress: Progress) -> None:
     """Reach both clusters, tell them apart and read their ids. Raises CommandError."""
+    await check_two_clusters(pair, progress, installation.CONSUMER_KINDS, installation.PROVIDER_KINDS)
+
+
+async def check_two_clusters(
+    pair: Pair,
+    progress: Progress,
+    local_kinds: dict[str, tuple[str, ...]] | None = None,
+    remote_kinds: dict[str, tuple[str, ...]] | None = None,
+) -> None:
+    """As `check_identities`, for commands that need other kinds than a peering does."""
     with progress.step("Reaching both clusters") as current:
         first, second = await installation.gather_both(pair.local, pair.remote)
         refuse_same(pair, bool(first.cluster_uid) and first.cluster_uid == second.cluster_uid)
-        await installation.check_kinds(pair.local, installation.CONSUMER_KINDS)
-        await installation.check_kinds(pair.remote, installation.PROVIDER_KINDS)
+        await installation.check_kinds(pair.local, local_kinds or {})
+        await installation.check_kinds(pair.remote, remote_kinds or {})
         mine = await installation.read_cluster_id(pair.local)
         theirs = await installation.read_cluster_id(pair.remote)
         refuse_same(pair, mine.metadata.uid == theirs.metadata.uid)
@@ -151,20 +162,29 @@ async def find_tenant_namespace(cluster: Cluster, peer: str) -> tuple[str, bool]
     return default, True
 
 
-async def check_permissions_of_both(pair: Pair) -> None:
+_WRITE = ("get", "create", "update")
+
+
+async def check_permissions_of_both(
+    pair: Pair, *, authentication: bool = True, networking: bool = False
+) -> None:
     """Find the tenant namespaces and ask whether all of the peering may be written. Raises CommandError."""
     pair.local_namespace, here = await find_tenant_namespace(pair.local, pair.remote.id)
     pair.remote_namespace, there = await find_tenant_namespace(pair.remote, pair.local.id)
-    write = ("get", "create", "update")
-    local = [
-        Need("", "secrets", ("get", "create"), pair.local_namespace),
-        Need(GROUP, "identities", write, pair.local_namespace),
-        Need(GROUP, "resourceslices", write, pair.local_namespace),
-    ]
-    remote = [
-        Need("", "secrets", ("get", "create"), pair.remote_namespace),
-        Need(GROUP, "tenants", write, pair.remote_namespace),
-    ]
+    local = [Need("", "secrets", ("get", "create"), pair.local_namespace)]
+    remote = [Need("", "secrets", ("get", "create"), pair.remote_namespace)]
+    if authentication:
+        local += [
+            Need(GROUP, "identities", _WRITE, pair.local_namespace),
+            Need(GROUP, "resourceslices", _WRITE, pair.local_namespace),
+        ]
+        remote += [Need(GROUP, "tenants", _WRITE, pair.remote_namespace)]
+    if networking:
+        for needs, namespace in ((local, pair.local_namespace), (remote, pair.remote_namespace)):
+            needs += [
+                Need(NETWORKING_GROUP, plural, _WRITE, namespace)
+                for plural in ("configurations", "gatewayservers", "gatewayclients", "publickeies")
+            ]
     create_namespace = Need("", "namespaces", ("create",))
     await check_permissions(pair.local, local if here else [create_namespace, *local])
     await check_permissions(pair.remote, remote if there else [create_namespace, *remote])

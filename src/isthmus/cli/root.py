@@ -31,6 +31,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Peering": {
         "peer": Entry("isthmus.cli.peer", "Let this cluster use the resources of another."),
         "unpeer": Entry("isthmus.cli.unpeer", "End a peering."),
+        "network": Entry("isthmus.cli.network", "Join the pod networks of two clusters, or separate them."),
         "info": Entry("isthmus.cli.info", "Show the installation and its peerings."),
     },
     "Offloading": {

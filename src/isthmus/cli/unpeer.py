@@ -17,6 +17,7 @@ from isthmus.cli import installation
 from isthmus.cli.cluster import connect, explained, step
 from isthmus.cli.errors import CommandError
 from isthmus.cli.execution import run
+from isthmus.cli.network_removal import separate_networks
 from isthmus.cli.options import (
     cluster_options,
     confirm,
@@ -37,13 +38,6 @@ from isthmus.cli.waiting import Deadline, wait_for
 from isthmus.kube.builtin import NAMESPACES
 from isthmus.kube.credentials import Credentials
 from isthmus.kube.errors import KubeError
-from isthmus.kube.objects import Object
-from isthmus.kube.resource import Resource
-
-NETWORKING = ("networking.liqo.io", "v1beta1")
-GATEWAY_CLIENTS = Resource(*NETWORKING, "gatewayclients", "GatewayClient", Object)
-GATEWAY_SERVERS = Resource(*NETWORKING, "gatewayservers", "GatewayServer", Object)
-CONFIGURATIONS = Resource(*NETWORKING, "configurations", "Configuration", Object)
 
 UNREACHABLE = (
     "isthmus unpeer needs both clusters; what to do when one is gone for good comes with force unpeer"
@@ -115,7 +109,9 @@ async def _unpeer(local: Credentials, remote: Credentials, namespaces: tuple[str
         await _warn_of_absent_controllers(pair, progress)
         found = await _end(peering, progress, deadline)
         if not bidirectional:
-            found += await _disconnect(peering, progress, deadline)
+            found += await separate_networks(
+                pair, progress, deadline, ranges=True, wait=wish.wait, mend=_advice(pair)
+            )
         if wish.wait:
             with progress.step("Nothing of the peering left") as current:
                 await await_gone(peering.everything(), deadline, current, _advice(pair))
@@ -216,27 +212,6 @@ async def _await_drained(peering: Peering, nodes: Group, deadline: Deadline, cur
         "the virtual nodes were not gone",
         "look for pods that cannot be evicted (PodDisruptionBudget, finalizers), then run unpeer again",
     )
-
-
-async def _disconnect(peering: Peering, progress: Progress, deadline: Deadline) -> int:
-    """Remove what joins the pod networks, where another tool made it; nothing else uses it any more."""
-    pair = peering.pair
-    selectors = (
-        (pair.local, f"{labels.REMOTE_CLUSTER_ID}={pair.remote.id}", pair.local_namespace),
-        (pair.remote, f"{labels.REMOTE_CLUSTER_ID}={pair.local.id}", pair.remote_namespace),
-    )
-    groups = [
-        Group(cluster, kind, namespace, selector)
-        for kind in (GATEWAY_CLIENTS, GATEWAY_SERVERS, CONFIGURATIONS)
-        for cluster, selector, namespace in selectors
-    ]
-    try:
-        if not any([await group.list() for group in groups]):
-            return 0
-    except KubeError as error:
-        raise CommandError(f"reading the networking objects failed: {error}") from error
-    with progress.step("Gateways and network configurations removed") as current:
-        return await remove(groups, deadline, current, _advice(pair))
 
 
 async def _delete_namespaces(pair: Pair, progress: Progress, deadline: Deadline) -> None:
