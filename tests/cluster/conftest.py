@@ -24,11 +24,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.cluster)
         # Fixtures may build Kubernetes; what they run has limits of its own.
         item.add_marker(pytest.mark.timeout(600, func_only=True))
-        # An upgraded connection of the kubelet API that a test serves itself is now and then left to the collector
-        # when that test's event loop ends; it fails whichever test runs then. The cause is not found yet.
-        item.add_marker(
-            pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
-        )
         if os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="real clusters need root"))
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ssl
+import warnings
 from collections.abc import AsyncIterator
 
 import pytest
@@ -295,3 +297,50 @@ async def test_a_port_in_use_is_one_clear_error() -> None:
     async with serving(echo) as server:
         with pytest.raises(ConfigurationError, match=f"port {server.port}.*in use"):
             await Server(echo, host="127.0.0.1", port=server.port).run()
+
+
+async def _hold(request: Request) -> None:
+    """An exec: the raw connection is held until the server ends."""
+    assert request.accept_upgrade is not None
+    _, writer = await request.accept_upgrade([("Connection", "Upgrade"), ("Upgrade", "SPDY/3.1")])
+    try:
+        await asyncio.Event().wait()
+    finally:
+        writer.close()
+
+
+UPGRADE = b"POST /exec HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n"
+
+
+async def _end_after(turns: int, tls: ssl.SSLContext | None, client: ssl.SSLContext | None) -> None:
+    """End a server so many turns of the event loop after clients began to connect."""
+
+    async def connect() -> asyncio.StreamWriter:
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=client, server_hostname="localhost" if client else None
+        )
+        writer.write(UPGRADE)
+        return writer
+
+    async with serving(_hold, tls=tls) as server:
+        port = server.port
+        clients = [asyncio.create_task(connect()) for _ in range(3)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    for result in await asyncio.gather(*clients, return_exceptions=True):
+        if isinstance(result, asyncio.StreamWriter):
+            result.transport.abort()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_no_connection_outlives_the_server(secure: bool) -> None:
+    ca = trustme.CA()
+    tls = server_context(*pem(ca.issue_cert("localhost"))) if secure else None
+    client = client_context(ca.cert_pem.bytes().decode()) if secure else None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for turns in range(60):
+            asyncio.run(_end_after(turns, tls, client))
+            gc.collect()
+            assert not [str(each.message) for each in caught], f"ended after {turns} turns"

@@ -59,5 +59,9 @@ async def stream(request: Request, route: PodRoute, location: Location) -> Answe
         if isinstance(error, TransportError):  # The client has left meanwhile.
             return None
         raise
-    await splice(client, (upgraded.reader, upgraded.writer), idle=IDLE)
+    try:
+        await splice(client, (upgraded.reader, upgraded.writer), idle=IDLE)
+    finally:
+        # It is closed and has said so; the provider's answer to TLS's good-bye would only keep it open.
+        upgraded.writer.transport.abort()
     return None
