@@ -13,6 +13,7 @@ from isthmus.api.core import ForeignCluster
 from isthmus.api.offloading import VirtualNode
 from isthmus.cli.errors import CommandError
 from isthmus.cli.info import render_cluster, render_peers, show_field
+from isthmus.cli.network_report import describe_own_network
 from isthmus.cli.queries import as_text, pick
 from isthmus.cli.report import report_health, report_peer
 from isthmus.cli.status import alerts, summarize
@@ -112,6 +113,7 @@ REPORT: dict[str, Any] = {
         "labels": {"liqo.io/provider": "lab"},
     },
     "health": {"healthy": True, "unhealthyPods": {}},
+    "network": describe_own_network([], [], []),
     "peerings": {"peers": [summarize(foreign_cluster())]},
     "namespaces": [],
 }

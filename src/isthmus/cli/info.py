@@ -11,6 +11,7 @@ from isthmus.cli import installation
 from isthmus.cli.cluster import connect
 from isthmus.cli.errors import CommandError
 from isthmus.cli.execution import run
+from isthmus.cli.network_report import render_own_network, render_peer_network
 from isthmus.cli.options import cluster_options, examples, namespace_option, output_option, verbose_option
 from isthmus.cli.queries import as_text, pick
 from isthmus.cli.report import report_cluster, report_peers
@@ -26,6 +27,8 @@ from isthmus.kube.credentials import Credentials
         "# for scripts",
         "isthmus info -o json",
         "isthmus info --get local.clusterid",
+        "isthmus info --get network.podcidrs",
+        "isthmus info peer milan --get network.cidrs.remapped.pod",
         "isthmus info peer milan --get offloading.virtualnodes",
     )
 )
@@ -111,6 +114,7 @@ def render_cluster(report: dict[str, Any]) -> str:
             ],
             indent="  ",
         )
+    text += render_own_network(report["network"])
     peers = report["peerings"]["peers"]
     text += "\nPeerings\n"
     text += _table(
@@ -156,7 +160,7 @@ def _render_peer(name: str, peer: dict[str, Any]) -> str:
     for each in offloading["virtualNodes"]:
         text += f"    Virtual node {each['name']}: {each['status']}{_amounts(each['resources'])}\n"
     text += f"  Networking: {peer['network']['status']}\n"
-    return text + _alerts(peer["network"]["alerts"])
+    return text + render_peer_network(peer["network"]) + _alerts(peer["network"]["alerts"])
 
 
 def _amounts(resources: dict[str, Any]) -> str:

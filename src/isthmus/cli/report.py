@@ -17,6 +17,13 @@ from isthmus.api.offloading import NAMESPACE_OFFLOADINGS, VIRTUAL_NODES, Virtual
 from isthmus.cli import installation
 from isthmus.cli.cluster import Cluster, explained
 from isthmus.cli.errors import CommandError
+from isthmus.cli.network_report import (
+    NO_NETWORK,
+    NetworkObjects,
+    read_network_objects,
+    report_own_network,
+    report_peer_network,
+)
 from isthmus.cli.status import alerts, judge, server_conditions, summarize
 from isthmus.kube.builtin import NODES, PODS, Node, Pod
 
@@ -35,11 +42,12 @@ async def report_cluster(cluster: Cluster) -> dict[str, Any]:
     """The installation, its health, its peers and the namespaces that are extended. Raises CommandError."""
     client = cluster.client
     with explained(cluster, "reading the installation"):
-        deployment, pods, peers, offloadings = await asyncio.gather(
+        deployment, pods, peers, offloadings, network = await asyncio.gather(
             installation.find_controller(cluster),
             client.list(PODS, cluster.namespace),
             client.list(FOREIGN_CLUSTERS),
             client.list(NAMESPACE_OFFLOADINGS),
+            report_own_network(cluster),
         )
     told = installation.read_options(deployment) if deployment is not None else {}
     return {
@@ -50,6 +58,7 @@ async def report_cluster(cluster: Cluster) -> dict[str, Any]:
             "labels": told.get("cluster_labels", {}),
         },
         "health": report_health(pods.items, deployment is not None),
+        "network": network,
         "peerings": {"peers": [summarize(found) for found in peers.items]},
         "namespaces": [
             {
@@ -83,14 +92,15 @@ def report_health(pods: list[Pod], installed: bool) -> dict[str, Any]:
 
 
 async def report_peers(cluster: Cluster, wanted: tuple[str, ...]) -> dict[str, Any]:
-    """Each peer by its id: role, modules, shares and virtual nodes. Raises CommandError where one is unknown."""
+    """Each peer by its id: modules, tunnel, shares, virtual nodes. Raises CommandError where one is unknown."""
     client = cluster.client
     with explained(cluster, "reading the peerings"):
-        peers, slices, virtual, nodes = await asyncio.gather(
+        peers, slices, virtual, nodes, networks = await asyncio.gather(
             client.list(FOREIGN_CLUSTERS),
             client.list(RESOURCE_SLICES),
             client.list(VIRTUAL_NODES),
             client.list(NODES, label_selector=f"{labels.NODE_TYPE}={labels.NODE_TYPE_VIRTUAL}"),
+            read_network_objects(cluster),
         )
     known = {found.spec.cluster_id or found.metadata.name: found for found in peers.items}
     for name in wanted:
@@ -106,6 +116,7 @@ async def report_peers(cluster: Cluster, wanted: tuple[str, ...]) -> dict[str, A
             [each for each in slices.items if _is_of(each, name)],
             [each for each in virtual.items if each.spec.cluster_id == name],
             by_name,
+            networks,
         )
         for name in (wanted or sorted(known))
     }
@@ -116,7 +127,11 @@ def _is_of(found: ResourceSlice, peer: str) -> bool:
 
 
 def report_peer(
-    found: ForeignCluster, slices: list[ResourceSlice], virtual: list[VirtualNode], nodes: dict[str, Node]
+    found: ForeignCluster,
+    slices: list[ResourceSlice],
+    virtual: list[VirtualNode],
+    nodes: dict[str, Node],
+    networks: NetworkObjects = NO_NETWORK,
 ) -> dict[str, Any]:
     """One peer in detail."""
     modules, server = found.status.modules, server_conditions(found)
@@ -128,7 +143,11 @@ def report_peer(
             "apiServerAddr": found.status.api_server_url,
             "resourceSlices": [_report_slice(each) for each in slices],
         },
-        "network": {"status": judge(modules.networking), "alerts": alerts(modules.networking.conditions)},
+        "network": {
+            "status": judge(modules.networking),
+            "alerts": alerts(modules.networking.conditions),
+            **report_peer_network(networks, found.spec.cluster_id or found.metadata.name),
+        },
         "offloading": {
             "status": judge(modules.offloading),
             "alerts": alerts(modules.offloading.conditions),

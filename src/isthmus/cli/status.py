@@ -16,7 +16,11 @@ _ADVICE = {
     "AuthTenantStatus": "look at the Tenant in the tenant namespace, and have the consumer run isthmus peer again",
     "OffloadingVirtualNodeStatus": "look at the VirtualNodes in the tenant namespace and the controller's log",
     "OffloadingNodeStatus": "kubectl describe node shows why the virtual node is not ready",
-    "NetworkConnectionStatus": "look at the gateways in the tenant namespace",
+    "NetworkConfigurationStatus": "look at the Configuration in the tenant namespace",
+    "NetworkGatewayPresence": "run isthmus network connect, after isthmus network disconnect where there are two",
+    "NetworkGatewayServerStatus": "look at the events of the GatewayServer and its pods in the tenant namespace",
+    "NetworkGatewayClientStatus": "look at the events of the GatewayClient and its pods in the tenant namespace",
+    "NetworkConnectionStatus": "isthmus info peer shows what is between the gateways",
 }
 
 
