@@ -298,7 +298,8 @@ def test_nothing_destructive_happens_unasked(peered: tuple[Cluster, Cluster]) ->
 
 def pretend(cluster: Cluster, namespace: str, cluster_id: str) -> None:
     """Make a namespace look like an installation of that id, with a key pair of its own, but no controller."""
-    printed = isthmus("install", "--cluster-id", cluster_id, "--namespace", namespace, "--dry-run").stdout
+    chosen = ["--cluster-id", cluster_id, "--namespace", namespace, "--set", "networking.enabled=false"]
+    printed = isthmus("install", *chosen, "--dry-run").stdout
     wanted = ("CustomResourceDefinition", "Namespace")
     cluster.kubectl(
         "apply",

@@ -138,16 +138,16 @@ async def with_ranges(client: Client, values: Values, recorded: Tree) -> tuple[V
 
 def conclude(evidence: Evidence) -> Ranges:
     """The ranges that the evidence speaks for, the surest first."""
-    kubeadm = _yaml(evidence.kubeadm).get("networking") or {}
+    kubeadm = _group(_yaml(evidence.kubeadm), "networking")
     proxy = _yaml(evidence.kube_proxy)
     k3s = any("+k3s" in node.status.node_info.kubelet_version for node in evidence.nodes)
-    recorded = evidence.recorded.get("ipam") or {}
+    recorded = _group(evidence.recorded, "ipam")
     pods = (
         _ranges(kubeadm.get("podSubnet"))
         or _ranges(flag_value(evidence.commands, POD_FLAG))
         or _ranges(proxy.get("clusterCIDR"))
         or (_k3s_pods(evidence.nodes) if k3s else [])
-        or _ranges(",".join(map(str, recorded.get("podCIDRs") or [])))
+        or _listed_ranges(recorded.get("podCIDRs"))
     )
     services = (
         _ranges(kubeadm.get("serviceSubnet"))
@@ -203,6 +203,16 @@ def _ranges(given: Any) -> list[str]:
         except ValueError:
             continue
     return found
+
+
+def _listed_ranges(given: Any) -> list[str]:
+    return _ranges(",".join(map(str, given))) if isinstance(given, list) else []
+
+
+def _group(tree: Tree, name: str) -> Tree:
+    """A group of settings; none where somebody wrote something else in its place."""
+    found = tree.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _yaml(text: str) -> Tree:

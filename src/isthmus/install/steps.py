@@ -54,10 +54,12 @@ async def install(
     with progress.step("Checking the cluster") as step:
         found = await survey(client, namespace)
         values = choose_cluster_id(values, found.cluster_id)
-        values, guess = await with_ranges(client, values, found.values)
+        # What is missing yet, ranges, changes neither the kinds nor the roles.
         manifests = render(values, namespace, version)
         await check_permissions(client, manifests, APPLY)
         await check_roles(client, manifests)
+        values, guess = await with_ranges(client, values, found.values)
+        manifests = render(values, namespace, version)
         await check_changes(client, values, manifests, namespace)
         leaving = not values.networking.enabled and await has_fabric(client, namespace)
         step.title = f"Kubernetes {found.kubernetes}, {_what(found, version)}"

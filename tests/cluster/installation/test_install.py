@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.cluster.installation.conftest import ENVIRONMENT
 from tests.cluster.support import Cluster, CommandError, eventually, isthmus
 
 OURS = "app.kubernetes.io/managed-by=isthmus"
 APPLIED = (
     "namespaces,customresourcedefinitions,configmaps,clusterroles,roles,serviceaccounts,clusterrolebindings,"
-    "rolebindings,services,runtimeclasses,deployments,mutatingwebhookconfigurations,"
-    "validatingwebhookconfigurations"
+    "rolebindings,services,runtimeclasses,deployments,daemonsets,mutatingwebhookconfigurations,"
+    "wggatewayservertemplates,wggatewayclienttemplates,validatingwebhookconfigurations"
 )
 
 
@@ -82,7 +83,7 @@ def test_install_is_ready_when_it_says_so_and_repeating_it_changes_nothing(empty
     assert "admission webhook" in denied.stderr
     before = versions(empty)
     assert len([name for name in before if name.startswith("CustomResourceDefinition")]) == 28
-    assert len(before) == 46
+    assert len(before) == 54
     install(empty)
     assert versions(empty) == before
     settings = empty.get("configmap", "liqo-clusterid-configmap", "-n", "liqo")
@@ -121,6 +122,52 @@ def test_modules_can_be_switched_off_and_on(installed_small: Cluster) -> None:
     assert installed_small.get("mutatingwebhookconfiguration", "liqo-mutating-webhook-configuration") is None
     install(installed_small)
     assert installed_small.get("runtimeclass", "liqo") is not None
+
+
+def on_node(*command: str) -> str:
+    """What a command says on the only node of the small lab."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        return isthmus("lab", "exec", "rome-worker-1", *command).stdout
+
+
+def traces() -> list[str]:
+    """Whatever of ours is in the kernel of the node."""
+    lines = [
+        *on_node("ip", "-o", "link", "show").splitlines(),
+        *on_node("ip", "rule").splitlines(),
+        *on_node("nft", "list", "tables").splitlines(),
+    ]
+    return [line for line in lines if "isthmus0" in line or "6091" in line or "table ip isthmus" in line]
+
+
+def is_on_node(cluster: Cluster) -> bool:
+    return cluster.items("internalnodes") != [] and len(traces()) == 3
+
+
+@pytest.mark.parametrize(
+    "arguments", [["install", "--set", "networking.enabled=false"], ["uninstall", "--skip-confirm"]]
+)
+def test_ending_the_network_leaves_nodes_as_they_were_found(
+    installed_small: Cluster, arguments: list[str]
+) -> None:
+    ranges = {item["spec"]["cidr"] for item in installed_small.items("networks.ipam.liqo.io", "-n", "liqo")}
+    assert {"10.244.0.0/16", "10.96.0.0/16"} <= ranges  # found out: no flag says them
+    eventually(lambda: is_on_node(installed_small), within=30, what="the node's part of the network")
+    isthmus(*arguments, "--kubeconfig", str(installed_small.kubeconfig))
+    assert traces() == []
+    assert installed_small.items("internalnodes") == []
+    assert installed_small.get("daemonset", "liqo-fabric", "-n", "liqo") is None
+
+
+def test_an_agent_that_cannot_start_is_explained_with_its_node(installed_small: Cluster) -> None:
+    # Where the kubelet says how it is: no agent can have it.
+    taken = "networking.fabric.config.healthProbeBindAddressPort=10248"
+    error = refuse(installed_small, "install", "--set", taken, "--timeout", "20s")
+    assert "node rome-worker-1" in error
+    assert "liqo-fabric-" in error
+    install(installed_small, "--timeout", "120s")
 
 
 def test_the_cluster_id_is_kept_and_cannot_change(installed_small: Cluster) -> None:
@@ -163,7 +210,8 @@ WRONG = [
     (["--cluster-id", "Rome"], ["--cluster-id", "Rome", "lower-case"]),
     (["--cluster-id", "-x"], ["-x"]),
     (["--set", "networking.enable=true"], ["networking.enable", "networking.enabled"]),
-    (["--set", "networking.enabled=true"], ["networking.enabled", "no networking module"]),
+    (["--set", "networking.genevePort=70000"], ["networking.genevePort", "70000"]),
+    (["--pod-cidr", "10.96.0.0/12", "--service-cidr", "10.97.0.0/16"], ["--pod-cidr", "--service-cidr"]),
     (["--pod-cidr", "10.0.0.0/99"], ["--pod-cidr", "10.0.0.0/99"]),
     (["--api-server-url", "ftp://x"], ["--api-server-url", "ftp://x"]),
     (["--values", "/nonexistent.yaml"], ["--values", "/nonexistent.yaml"]),
@@ -225,7 +273,7 @@ def test_a_controller_that_does_not_start_is_explained_and_mended(installed_smal
 
 def test_dry_run_prints_manifests_that_an_api_server_takes(installed_small: Cluster) -> None:
     printed = isthmus("install", "--dry-run", "--kubeconfig", str(installed_small.kubeconfig)).stdout
-    assert len(list(yaml.safe_load_all(printed))) == 47
+    assert len(list(yaml.safe_load_all(printed))) == 59
     applied = installed_small.kubectl(
         "apply",
         "--server-side",
@@ -237,7 +285,7 @@ def test_dry_run_prints_manifests_that_an_api_server_takes(installed_small: Clus
     )
     settings = installed_small.get("configmap", "liqo-clusterid-configmap", "-n", "liqo")
     assert f"CLUSTER_ID: {settings['data']['CLUSTER_ID']}\n" in printed
-    assert len(applied.stdout.splitlines()) == 47
+    assert len(applied.stdout.splitlines()) == 59
 
 
 def test_uninstall_refuses_while_in_use(installed_small: Cluster) -> None:
