@@ -10,27 +10,18 @@ from isthmus.api import names
 from isthmus.api.authentication import IDENTITIES, TENANTS, Tenant
 from isthmus.cli.cluster import Cluster, step
 from isthmus.cli.errors import CommandError
+from isthmus.cli.events import find_refusal
 from isthmus.cli.preflight import Pair
 from isthmus.cli.progress import Progress
 from isthmus.cli.waiting import Deadline, wait_for
 from isthmus.cli.writes import write
-from isthmus.kube.builtin import EVENTS, NAMESPACES, SECRETS, Secret
+from isthmus.kube.builtin import NAMESPACES, SECRETS, Secret
 from isthmus.kube.certificates import KeyPair, make_request
-from isthmus.kube.errors import AlreadyExists, KubeError
-from isthmus.kube.objects import Object
+from isthmus.kube.errors import AlreadyExists
 from isthmus.peering import handshake, secret_data
 
 REFUSAL_PATIENCE = 15.0
 """Seconds a provider may go on refusing, with a reason: some reasons pass by themselves."""
-
-
-class TenantEvent(Object, frozen=True, kw_only=True):
-    """What of an Event is read."""
-
-    type: str = ""
-    reason: str = ""
-    message: str = ""
-    last_timestamp: str | None = None
 
 
 async def authenticate(
@@ -148,7 +139,8 @@ async def _obtain_tenant(
             tenant = await client.find(TENANTS, consumer, namespace)
             if tenant is not None and tenant.status.auth_params and tenant.status.tenant_namespace:
                 return tenant
-            refusal = await _refusal(pair.remote, tenant) if tenant is not None else ""
+            # A tenant that is refused gets an event and nothing else (wire.md 4).
+            refusal = await find_refusal(pair.remote, tenant) if tenant is not None else ""
             current.update(refusal)
             if refusal and patience.left() == 0:
                 raise CommandError(
@@ -220,26 +212,6 @@ async def _obtain_identity(pair: Pair, tenant: Tenant, progress: Progress, deadl
             f"{pair.local.title} did not make a kubeconfig of Identity {namespace}/{name}",
             _look_at(pair.local),
         )
-
-
-async def _refusal(cluster: Cluster, tenant: Tenant) -> str:
-    """Why the tenant is not admitted: its newest event, where that is a warning; "" where there is none.
-
-    A tenant that is refused gets an event and nothing else (wire.md 4). A peering user may not read events.
-    """
-    namespace, selector = tenant.metadata.namespace, f"involvedObject.uid={tenant.metadata.uid}"
-    try:
-        found = (
-            await cluster.client.list(EVENTS.view(TenantEvent), namespace, field_selector=selector)
-        ).items
-    except KubeError:
-        return ""
-    newest = max(found, key=_last_seen, default=None)
-    return f"{newest.reason}: {newest.message}" if newest and newest.type == "Warning" else ""
-
-
-def _last_seen(event: TenantEvent) -> str:
-    return event.last_timestamp or event.metadata.creation_timestamp or ""
 
 
 def _look_at(cluster: Cluster) -> str:
