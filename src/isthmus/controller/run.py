@@ -113,3 +113,9 @@ def setup(manager: Manager, options: Options) -> None:
         from isthmus import offloading
 
         offloading.setup(manager, options)
+    if "networking" in options.modules:
+        from isthmus.network import configuration, gateways, ipam
+
+        ipam.setup(manager, options, options.ipam_pools or ipam.DEFAULT_POOLS)
+        configuration.setup(manager, options)
+        gateways.setup(manager, options)
