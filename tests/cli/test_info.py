@@ -9,11 +9,14 @@ import msgspec
 import pytest
 
 from isthmus.api.authentication import ResourceSlice
-from isthmus.api.core import ForeignCluster
+from isthmus.api.core import ForeignCluster, ForeignClusterSpec
+from isthmus.api.ipam import Network
+from isthmus.api.networking import Configuration, Connection, GatewayClient, GatewayServer
 from isthmus.api.offloading import VirtualNode
 from isthmus.cli.errors import CommandError
 from isthmus.cli.info import render_cluster, render_peers, show_field
-from isthmus.cli.network_report import describe_own_network
+from isthmus.cli.network_pods import describe_trouble
+from isthmus.cli.network_report import NetworkObjects, describe_own_network
 from isthmus.cli.queries import as_text, pick
 from isthmus.cli.report import report_health, report_peer
 from isthmus.cli.status import alerts, summarize
@@ -188,3 +191,104 @@ def test_a_peer_in_detail() -> None:
     shown = render_peers({"milan": peer})
     assert "Resource slice milan: consuming, accepted (cpu 4, memory 8Gi)" in shown
     assert "Virtual node milan: Ready (cpu 4)" in shown
+
+
+def network_objects(
+    value: str = "Connected", *, server: bool = False, seen: str = "10.71.0.0/16"
+) -> NetworkObjects:
+    metadata = {"name": "milan", "labels": {"liqo.io/remote-cluster-id": "milan"}}
+    configuration = {
+        "metadata": metadata,
+        "spec": {
+            "local": {"cidr": {"pod": ["10.200.0.0/16"], "external": ["10.70.0.0/16"]}},
+            "remote": {"cidr": {"pod": ["10.200.0.0/16"], "external": ["10.70.0.0/16"]}},
+        },
+        "status": {"remote": {"cidr": {"pod": ["10.68.0.0/16"], "external": [seen]}}},
+    }
+    endpoint = {"addresses": ["192.0.2.2"], "port": 31234, "protocol": "UDP"}
+    gateway: dict[str, Any] = {"metadata": metadata, "spec": {"mtu": 1340}}
+    if server:
+        gateway["status"] = {"endpoint": endpoint}
+    else:
+        gateway["spec"]["endpoint"] = endpoint
+    connection = {"metadata": metadata, "status": {"value": value, "latency": {"value": "1.5ms"}}}
+    return NetworkObjects(
+        [msgspec.convert(configuration, Configuration)],
+        [msgspec.convert(gateway, GatewayServer)] if server else [],
+        [] if server else [msgspec.convert(gateway, GatewayClient)],
+        [msgspec.convert(connection, Connection)],
+    )
+
+
+def test_the_tunnel_to_a_peer_with_ranges_both_ways() -> None:
+    peer = report_peer(foreign_cluster(), [], [], {}, network_objects())
+    assert pick(peer, "network.cidrs.remapped.pod") == ["10.68.0.0/16"]
+    assert pick(peer, "network.gateway.role") == "Client"
+    assert pick(peer, "network.connection.latency") == "1.5ms"
+    assert peer["network"]["advice"] == ""
+    shown = render_peers({"milan": peer})
+    assert "Client, 192.0.2.2:31234/UDP, MTU 1340\n" in shown
+    assert "Connected, 1.5ms there and back\n" in shown
+    assert "10.200.0.0/16 (seen as 10.68.0.0/16)\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("objects", "said"),
+    [
+        (
+            network_objects("Error"),
+            "milan's gateway at 192.0.2.2:31234/UDP does not answer: open the port there",
+        ),
+        (network_objects("Error", server=True), "milan's gateway does not reach 192.0.2.2:31234/UDP"),
+        (
+            NetworkObjects(network_objects().configurations),
+            "there is no gateway for milan: run isthmus network",
+        ),
+        (NetworkObjects([], [], network_objects().clients), "there is no Configuration for milan"),
+        (
+            NetworkObjects(network_objects().configurations, [], network_objects().clients),
+            "the gateway has not begun to connect",
+        ),
+    ],
+)
+def test_what_to_do_about_a_tunnel_that_does_not_stand(objects: NetworkObjects, said: str) -> None:
+    shown = render_peers({"milan": report_peer(foreign_cluster(), [], [], {}, objects)})
+    assert f"    ! {said}" in shown
+
+
+def test_other_peers_tunnels_are_not_shown() -> None:
+    found = msgspec.structs.replace(
+        foreign_cluster(), spec=msgspec.convert({"clusterID": "oslo"}, ForeignClusterSpec)
+    )
+    assert report_peer(found, [], [], {}, network_objects())["network"]["gateway"] == {}
+
+
+def test_the_ranges_of_the_cluster() -> None:
+    networks = [
+        msgspec.convert(
+            {
+                "metadata": {"name": type_, "labels": {"ipam.liqo.io/network-type": type_}},
+                "spec": {"cidr": cidr},
+                "status": {"cidr": "" if type_ == "internal-cidr" else cidr},
+            },
+            Network,
+        )
+        for type_, cidr in (
+            ("pod-cidr", "10.200.0.0/16"),
+            ("external-cidr", "10.70.0.0/16"),
+            ("internal-cidr", "10.80.0.0/16"),
+        )
+    ]
+    report = {**REPORT, "network": describe_own_network(networks, [], [])}
+    assert pick(report, "network.podcidrs") == ["10.200.0.0/16"]
+    shown = render_cluster(report)
+    assert "  Internal CIDR: 10.80.0.0/16 (not assigned)\n" in shown
+    assert "the networking module is not installed" in render_cluster(REPORT)
+
+
+def test_a_pod_without_its_image_is_told() -> None:
+    waiting = {"reason": "ErrImagePull", "message": "no such image"}
+    status = {"containerStatuses": [{"state": {"waiting": waiting}}]}
+    found = msgspec.json.decode(json.dumps({"metadata": {"name": "gw"}, "status": status}), type=Pod)
+    assert describe_trouble(found) == "pod gw: ErrImagePull no such image"
+    assert describe_trouble(pod("gw", "Running", True)) == ""

@@ -95,25 +95,7 @@ def render_cluster(report: dict[str, Any]) -> str:
         },
         indent="  ",
     )
-    text += "\nHealth\n"
-    if health["healthy"]:
-        text += "  all pods are ready\n"
-    elif not health["unhealthyPods"]:
-        text += "  no pods: the controller does not run\n"
-    else:
-        text += render_table(
-            ["pod", "status", "ready", "restarts"],
-            [
-                (
-                    name,
-                    pod["status"],
-                    f"{pod['containers']['ready']}/{pod['containers']['total']}",
-                    pod["restarts"],
-                )
-                for name, pod in health["unhealthyPods"].items()
-            ],
-            indent="  ",
-        )
+    text += _render_health(health)
     text += render_own_network(report["network"])
     peers = report["peerings"]["peers"]
     text += "\nPeerings\n"
@@ -129,6 +111,26 @@ def render_cluster(report: dict[str, Any]) -> str:
         ("namespace", "remote name", "pods", "phase"),
         ("name", "remoteName", "podOffloadingStrategy", "phase"),
         "none; see isthmus offload --help",
+    )
+
+
+def _render_health(health: dict[str, Any]) -> str:
+    if health["healthy"]:
+        return "\nHealth\n  all pods are ready\n"
+    if not health["unhealthyPods"]:
+        return "\nHealth\n  no pods: the controller does not run\n"
+    return "\nHealth\n" + render_table(
+        ["pod", "status", "ready", "restarts"],
+        [
+            (
+                name,
+                pod["status"],
+                f"{pod['containers']['ready']}/{pod['containers']['total']}",
+                pod["restarts"],
+            )
+            for name, pod in health["unhealthyPods"].items()
+        ],
+        indent="  ",
     )
 
 

@@ -40,6 +40,7 @@ from isthmus.cli.network_plan import (
     plan_exposure,
     plan_mtu,
 )
+from isthmus.cli.network_pods import find_pod_trouble
 from isthmus.cli.network_trouble import (
     describe_connection,
     explain_no_address,
@@ -215,7 +216,8 @@ async def _await_pods(
             kind = "GatewayServer" if isinstance(gateway, GatewayServer) else "GatewayClient"
             raise explain_refusal(end.cluster.id, kind, str(gateway.key), refusal, exposure)
         state = "has no ready pod" if deployment is not None else "is not there yet"
-        current.update(refusal or f"Deployment {name} {state}")
+        trouble = await find_pod_trouble(end.cluster, end.namespace, gateway.metadata.name)
+        current.update(refusal or trouble or f"Deployment {name} {state}")
         return None
 
     await wait_for(

@@ -27,53 +27,50 @@ _FLAGS = (
 """Each parameter of the command and the field of the wish it fills."""
 
 
+_OPTIONS = (
+    click.option(
+        "--gw-server-service-location",
+        type=click.Choice(["Consumer", "Provider"], case_sensitive=False),
+        metavar="Consumer|Provider",
+        help="Which cluster the tunnel's server is in; the other connects to it. [default: Provider]",
+    ),
+    click.option(
+        "--gw-server-service-type",
+        type=click.Choice(["LoadBalancer", "NodePort", "ClusterIP"], case_sensitive=False),
+        metavar="LoadBalancer|NodePort|ClusterIP",
+        help="How the server is exposed. [default: LoadBalancer, or as it is]",
+    ),
+    click.option(
+        "--gw-server-service-port",
+        type=PORT,
+        metavar="PORT",
+        help="UDP port of its Service. [default: 51840]",
+    ),
+    click.option(
+        "--gw-server-service-nodeport",
+        type=PORT,
+        metavar="PORT",
+        help="Its node port. [default: any]",
+    ),
+    click.option(
+        "--gw-server-service-loadbalancerip",
+        metavar="IP",
+        help="Address its load balancer is to have.",
+    ),
+    click.option(
+        "--gw-client-address",
+        metavar="HOST",
+        help="Address to connect to instead, where the server is behind NAT.",
+    ),
+    click.option("--gw-client-port", type=PORT, metavar="PORT", help="Port to connect to instead."),
+    click.option("--mtu", type=int, metavar="BYTES", help=f"MTU of the tunnel. [default: {DEFAULT_MTU}]"),
+    click.option("--skip-validation", is_flag=True, help="Do not look whether the templates are there."),
+)
+
+
 def network_options(command: Any) -> Any:
     """Add the flags about the tunnel; the command hands its parameters to `read_wish`."""
-    for option in reversed(
-        (
-            click.option(
-                "--gw-server-service-location",
-                type=click.Choice(["Consumer", "Provider"], case_sensitive=False),
-                metavar="Consumer|Provider",
-                help="Which cluster the tunnel's server is in; the other connects to it. [default: Provider]",
-            ),
-            click.option(
-                "--gw-server-service-type",
-                type=click.Choice(["LoadBalancer", "NodePort", "ClusterIP"], case_sensitive=False),
-                metavar="LoadBalancer|NodePort|ClusterIP",
-                help="How the server is exposed. [default: LoadBalancer, or as it is]",
-            ),
-            click.option(
-                "--gw-server-service-port",
-                type=PORT,
-                metavar="PORT",
-                help="UDP port of its Service. [default: 51840]",
-            ),
-            click.option(
-                "--gw-server-service-nodeport",
-                type=PORT,
-                metavar="PORT",
-                help="Its node port. [default: any]",
-            ),
-            click.option(
-                "--gw-server-service-loadbalancerip",
-                metavar="IP",
-                help="Address its load balancer is to have.",
-            ),
-            click.option(
-                "--gw-client-address",
-                metavar="HOST",
-                help="Address to connect to instead, where the server is behind NAT.",
-            ),
-            click.option("--gw-client-port", type=PORT, metavar="PORT", help="Port to connect to instead."),
-            click.option(
-                "--mtu", type=int, metavar="BYTES", help=f"MTU of the tunnel. [default: {DEFAULT_MTU}]"
-            ),
-            click.option(
-                "--skip-validation", is_flag=True, help="Do not look whether the templates are there."
-            ),
-        )
-    ):
+    for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
