@@ -95,6 +95,8 @@ def test_why_a_pod_is_not_ready() -> None:
     assert pod_fault(PodStatus(container_statuses=[crashing])) == (
         "it ended 3 times, the last time with exit code 2"
     )
+    spoken = ContainerStatus(state={"terminated": {"exitCode": 1, "message": "first\nport 9 is taken\n"}})
+    assert pod_fault(PodStatus(container_statuses=[spoken])).endswith("exit code 1: port 9 is taken")
     running = ContainerStatus(state={"running": {}})
     assert "does not say that it is ready" in pod_fault(PodStatus(container_statuses=[running]))
     assert pod_fault(PodStatus(phase="Pending")) == "phase Pending, not ready"

@@ -160,6 +160,8 @@ def _container(values: Values) -> Manifest:
             *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields),
         ],
         "securityContext": {"privileged": True, "runAsUser": 0, "readOnlyRootFilesystem": True},
+        # Its last words, for whoever waits for it.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "readinessProbe": _probe(values, "/readyz", 2, 3),
         "livenessProbe": {**_probe(values, "/healthz", 10, 6), "initialDelaySeconds": 10},
     }

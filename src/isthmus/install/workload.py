@@ -117,6 +117,8 @@ def _container(values: Values) -> Manifest:
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports],
         "readinessProbe": _probe("/readyz", 2, 3),
         "livenessProbe": {**_probe("/healthz", 10, 6), "initialDelaySeconds": 10},
+        # Its last words, for whoever waits for it.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from isthmus import lab
-from tests.cluster.support import Cluster, lab_cluster
+from tests.cluster.support import Cluster, isthmus, lab_cluster
 
 ENVIRONMENT = {"ISTHMUS_LAB_NAME": "install", "ISTHMUS_LAB_NETWORK": "10.214.0.0/16"}
 
@@ -29,3 +29,16 @@ def small() -> Iterator[Cluster]:
             for name, value in ENVIRONMENT.items():
                 patch.setenv(name, value)
             lab.down()
+
+
+@pytest.fixture
+def on_node(small: Cluster) -> Callable[..., str]:
+    """Runs a command on the only node of the small lab; what it says."""
+
+    def run(*command: str) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in ENVIRONMENT.items():
+                patch.setenv(name, value)
+            return isthmus("lab", "exec", "rome-worker-1", *command).stdout
+
+    return run

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.cluster.installation.conftest import ENVIRONMENT
 from tests.cluster.support import Cluster, CommandError, eventually, isthmus
 
+OnNode = Callable[..., str]
 OURS = "app.kubernetes.io/managed-by=isthmus"
 APPLIED = (
     "namespaces,customresourcedefinitions,configmaps,clusterroles,roles,serviceaccounts,clusterrolebindings,"
@@ -124,15 +124,7 @@ def test_modules_can_be_switched_off_and_on(installed_small: Cluster) -> None:
     assert installed_small.get("runtimeclass", "liqo") is not None
 
 
-def on_node(*command: str) -> str:
-    """What a command says on the only node of the small lab."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        return isthmus("lab", "exec", "rome-worker-1", *command).stdout
-
-
-def traces() -> list[str]:
+def traces(on_node: OnNode) -> list[str]:
     """Whatever of ours is in the kernel of the node."""
     lines = [
         *on_node("ip", "-o", "link", "show").splitlines(),
@@ -142,21 +134,21 @@ def traces() -> list[str]:
     return [line for line in lines if "isthmus0" in line or "6091" in line or "table ip isthmus" in line]
 
 
-def is_on_node(cluster: Cluster) -> bool:
-    return cluster.items("internalnodes") != [] and len(traces()) == 3
+def is_on_node(cluster: Cluster, on_node: OnNode) -> bool:
+    return cluster.items("internalnodes") != [] and len(traces(on_node)) == 3
 
 
 @pytest.mark.parametrize(
     "arguments", [["install", "--set", "networking.enabled=false"], ["uninstall", "--skip-confirm"]]
 )
 def test_ending_the_network_leaves_nodes_as_they_were_found(
-    installed_small: Cluster, arguments: list[str]
+    installed_small: Cluster, on_node: OnNode, arguments: list[str]
 ) -> None:
     ranges = {item["spec"]["cidr"] for item in installed_small.items("networks.ipam.liqo.io", "-n", "liqo")}
     assert {"10.244.0.0/16", "10.96.0.0/16"} <= ranges  # found out: no flag says them
-    eventually(lambda: is_on_node(installed_small), within=30, what="the node's part of the network")
+    eventually(lambda: is_on_node(installed_small, on_node), within=30, what="the node's part of the network")
     isthmus(*arguments, "--kubeconfig", str(installed_small.kubeconfig))
-    assert traces() == []
+    assert traces(on_node) == []
     assert installed_small.items("internalnodes") == []
     assert installed_small.get("daemonset", "liqo-fabric", "-n", "liqo") is None
 
