@@ -16,7 +16,7 @@ from isthmus.api.offloading import VirtualNode
 from isthmus.cli.errors import CommandError
 from isthmus.cli.info import render_cluster, render_peers, show_field
 from isthmus.cli.network_pods import describe_trouble
-from isthmus.cli.network_report import NetworkObjects, describe_own_network
+from isthmus.cli.network_report import NetworkObjects, describe_own_network, forge_joined
 from isthmus.cli.queries import as_text, pick
 from isthmus.cli.report import report_health, report_peer
 from isthmus.cli.status import alerts, summarize
@@ -292,3 +292,20 @@ def test_a_pod_without_its_image_is_told() -> None:
     found = msgspec.json.decode(json.dumps({"metadata": {"name": "gw"}, "status": status}), type=Pod)
     assert describe_trouble(found) == "pod gw: ErrImagePull no such image"
     assert describe_trouble(pod("gw", "Running", True)) == ""
+
+
+@pytest.mark.parametrize(
+    ("objects", "status"),
+    [
+        (NetworkObjects(), "Disabled"),
+        (network_objects(), "Healthy"),
+        (network_objects("Error"), "Unhealthy"),
+        (network_objects("Connecting"), "Pending"),
+        (NetworkObjects(network_objects().configurations), "Pending"),
+    ],
+)
+def test_networks_joined_without_a_peering_are_judged_by_their_objects(
+    objects: NetworkObjects, status: str
+) -> None:
+    assert report_peer(forge_joined("milan"), [], [], {}, objects)["network"]["status"] == status
+    assert objects.peers == ({"milan"} if objects.configurations else set())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.api import labels
+from isthmus.api.core import ForeignCluster, ForeignClusterSpec
 from isthmus.api.ipam import NETWORKS, Network
 from isthmus.api.networking import (
     CONFIGURATIONS,
@@ -30,7 +31,7 @@ from isthmus.api.networking import (
 from isthmus.cli.cluster import Cluster
 from isthmus.cli.tables import render_fields
 from isthmus.kube.errors import NotFound
-from isthmus.kube.objects import Object
+from isthmus.kube.objects import Object, ObjectMeta
 from isthmus.kube.resource import Resource
 from isthmus.network.ipam.installation import EXTERNAL, INTERNAL, POD, SERVICE
 
@@ -43,6 +44,12 @@ class NetworkObjects:
     servers: Sequence[GatewayServer] = ()
     clients: Sequence[GatewayClient] = ()
     connections: Sequence[Connection] = ()
+
+    @property
+    def peers(self) -> set[str]:
+        """The ids of the clusters they are about."""
+        found = (*self.configurations, *self.servers, *self.clients)
+        return {one.metadata.labels.get(labels.REMOTE_CLUSTER_ID, "") for one in found} - {""}
 
 
 NO_NETWORK = NetworkObjects()
@@ -117,6 +124,19 @@ def report_peer_network(objects: NetworkObjects, peer: str) -> dict[str, Any]:
         },
         "advice": advise(peer, configuration, gateway, connection),
     }
+
+
+def judge_tunnel(network: dict[str, Any]) -> str:
+    """The state of the network towards a peer by its own objects, in the words of `status.judge`."""
+    if not network["cidrs"] and not network["gateway"]:
+        return "Disabled"
+    state = network["connection"]["status"]
+    return {"Connected": "Healthy", "Error": "Unhealthy"}.get(state, "Pending")
+
+
+def forge_joined(peer: str) -> ForeignCluster:
+    """What stands in for the ForeignCluster of a peer whose network is joined and that is not peered."""
+    return ForeignCluster(metadata=ObjectMeta(name=peer), spec=ForeignClusterSpec(cluster_id=peer))
 
 
 def _describe_ranges(configuration: Configuration | None) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from isthmus.cli.errors import CommandError
 from isthmus.cli.network_report import (
     NO_NETWORK,
     NetworkObjects,
+    forge_joined,
+    judge_tunnel,
     read_network_objects,
     report_own_network,
     report_peer_network,
@@ -102,7 +104,9 @@ async def report_peers(cluster: Cluster, wanted: tuple[str, ...]) -> dict[str, A
             client.list(NODES, label_selector=f"{labels.NODE_TYPE}={labels.NODE_TYPE_VIRTUAL}"),
             read_network_objects(cluster),
         )
-    known = {found.spec.cluster_id or found.metadata.name: found for found in peers.items}
+    # Networks can be joined without a peering, and then nothing else tells of the peer.
+    known = {peer: forge_joined(peer) for peer in networks.peers}
+    known |= {found.spec.cluster_id or found.metadata.name: found for found in peers.items}
     for name in wanted:
         if name not in known:
             raise CommandError(
@@ -135,6 +139,7 @@ def report_peer(
 ) -> dict[str, Any]:
     """One peer in detail."""
     modules, server = found.status.modules, server_conditions(found)
+    network = report_peer_network(networks, found.spec.cluster_id or found.metadata.name)
     return {
         "role": found.status.role,
         "authentication": {
@@ -144,9 +149,9 @@ def report_peer(
             "resourceSlices": [_report_slice(each) for each in slices],
         },
         "network": {
-            "status": judge(modules.networking),
+            "status": judge(modules.networking) if modules.networking.enabled else judge_tunnel(network),
             "alerts": alerts(modules.networking.conditions),
-            **report_peer_network(networks, found.spec.cluster_id or found.metadata.name),
+            **network,
         },
         "offloading": {
             "status": judge(modules.offloading),
