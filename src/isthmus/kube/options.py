@@ -56,6 +56,10 @@ class Options(Struct, frozen=True, kw_only=True):
     """Seconds between checks of a provider's API server; 0 never checks."""
     ipam_pools: list[str] = []
     """CIDRs that remapped ranges are taken from; none takes IPAM's own."""
+    proxy_port: int = 0
+    """Where the proxy for peers that cannot reach our API server directly listens; 0 runs none."""
+    api_server_through_endpoint_slices: bool = False
+    """Whether peers' pods are led to the API server's own addresses and not to its ClusterIP."""
 
 
 def options_from_environment(environment: Mapping[str, str] | None = None) -> Options:

@@ -23,7 +23,7 @@ __all__ = ["Answer", "Request", "RouteHandler", "Server"]
 logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 1024
-"""Connections served at a time; more are closed at once."""
+"""Connections served at a time unless said otherwise; more are closed at once."""
 BACKLOG = 128
 HANDSHAKE_TIME = 10.0
 ACCEPT_PAUSE = 0.2
@@ -47,12 +47,14 @@ class Server:
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         max_body: int = 3 << 20,
+        max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         self._handler = handler
         self._host = host
         self._port = port
         self._tls = tls
         self._max_body = max_body
+        self._max_connections = max_connections
         self._bound = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._fresh: set[socket.socket] = set()
@@ -119,8 +121,8 @@ class Server:
                 loop.remove_reader(listener)
                 loop.call_later(ACCEPT_PAUSE, self._resume, listener)
                 return
-            if len(self._tasks) >= MAX_CONNECTIONS:
-                logger.warning("a connection is closed, there are %d already", MAX_CONNECTIONS)
+            if len(self._tasks) >= self._max_connections:
+                logger.warning("a connection is closed, there are %d already", self._max_connections)
                 sock.close()
                 continue
             sock.setblocking(False)

@@ -225,20 +225,24 @@ class ServerConnection(asyncio.Protocol):
             self._wake()
 
     def _forge_request(self, incoming: _Incoming) -> Request:
-        parts = urlsplit(incoming.target.decode("latin-1"))
+        method = self._parser.get_method().decode("latin-1")
+        target = incoming.target.decode("latin-1")
+        connects = method == "CONNECT"  # Its target is no path but host and port.
+        parts = urlsplit("" if connects else target)
         headers: dict[str, str] = {}
         for name, value in incoming.headers:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         return Request(
-            self._parser.get_method().decode("latin-1"),
-            unquote(parts.path),
+            method,
+            target if connects else unquote(parts.path),
             parse_qsl(parts.query, keep_blank_values=True),
             headers,
             incoming.headers,
             b"".join(incoming.body),
             self._certificate,
             self._subject,
-            self._accept_upgrade if incoming.upgrade and "upgrade" in headers else None,
+            self._accept_upgrade if incoming.upgrade and "upgrade" in headers and not connects else None,
+            self._accept_tunnel if connects else None,
         )
 
     async def _next(self) -> tuple[Request, _Incoming] | None:
@@ -328,10 +332,18 @@ class ServerConnection(asyncio.Protocol):
     async def _accept_upgrade(
         self, headers: Iterable[tuple[str, str]] | dict[str, str]
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return self._hand_over(101, headers.items() if isinstance(headers, dict) else headers)
+
+    async def _accept_tunnel(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return self._hand_over(200, ())
+
+    def _hand_over(
+        self, status: int, headers: Iterable[tuple[str, str]]
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Answer, and give the raw connection away, bytes received already included."""
         if self._lost or self._transport is None:
             raise TransportError("the client has left")
-        pairs = headers.items() if isinstance(headers, dict) else headers
-        self._transport.write(_render_head(101, pairs))
+        self._transport.write(_render_head(status, headers))
         self._transport.pause_reading()
         self._upgraded = True
         received = bytes(self._ahead)

@@ -25,6 +25,9 @@ class Request(Struct):
     accept_upgrade: Any = None
     """`await request.accept_upgrade(headers) -> (reader, writer)`: answers 101 with those headers and hands
     out the raw connection, bytes already received included. None where no upgrade was asked for."""
+    accept_tunnel: Any = None
+    """`await request.accept_tunnel() -> (reader, writer)`: answers a CONNECT with 200 and hands out the raw
+    connection likewise. None for any other method; of a CONNECT, `path` is its whole target."""
 
 
 class Answer(Struct):

@@ -11,10 +11,10 @@ from __future__ import annotations
 from isthmus.kube.builtin import PODS
 from isthmus.kube.errors import KubeError, TransportError
 from isthmus.kube.server import Answer, Request
+from isthmus.kube.splice import splice
 from isthmus.offloading.kubelet.answers import explain, refuse
 from isthmus.offloading.kubelet.locations import Location
 from isthmus.offloading.kubelet.routes import PodRoute, stream_query
-from isthmus.offloading.kubelet.splice import splice
 
 IDLE = 4 * 3600.0
 """Seconds without a byte after which a stream ends: a kubelet's streamingConnectionIdleTimeout."""

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isthmus.offloading.kubelet import splice as module
-from isthmus.offloading.kubelet.splice import splice
+from isthmus.kube import splice as module
+from isthmus.kube.splice import splice
 
 End = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 CHUNKS = st.lists(st.binary(min_size=1, max_size=5000), max_size=12)
