@@ -24,6 +24,10 @@ def main() -> None:
         from isthmus.network.node.run import main as node
 
         sys.exit(node())
+    if role == ["probe"]:
+        from isthmus.cli.nettest.agent import main as probe
+
+        sys.exit(probe())
     from isthmus.cli import main as command_line
 
     command_line()
