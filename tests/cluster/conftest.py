@@ -91,7 +91,8 @@ def installed(rome: Cluster, milan: Cluster) -> tuple[Cluster, Cluster]:
 def peered(installed: tuple[Cluster, Cluster]) -> tuple[Cluster, Cluster]:
     """Rome may use milan; peering again is harmless, so each test starts from it whatever the last one did."""
     rome, milan = installed
-    isthmus("peer", "--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig))
+    both = ("--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig))
+    isthmus("peer", *both, "--gw-server-service-type", "NodePort")  # The lab has no load balancers.
     return rome, milan
 
 

@@ -30,6 +30,10 @@ def kubeconfigs(consumer: Cluster, provider: Cluster | Path) -> tuple[str, ...]:
     return ("--kubeconfig", str(consumer.kubeconfig), "--remote-kubeconfig", str(remote))
 
 
+NODE_PORT = ("--gw-server-service-type", "NodePort")
+"""The lab has no load balancers."""
+
+
 def left(*clusters: Cluster) -> list[str]:
     """What of any peering is there: its objects, and the secrets of tenant namespaces."""
     found = []
@@ -102,7 +106,7 @@ def peering_user(apart: Pair, tmp_path: Path) -> Iterator[Path]:
 
 def test_a_peering_user_can_peer_and_unpeer(apart: Pair, peering_user: Path) -> None:
     rome, milan = apart
-    done = isthmus("peer", *kubeconfigs(rome, peering_user), "--cpu", "2", "--timeout", "120s")
+    done = isthmus("peer", *kubeconfigs(rome, peering_user), *NODE_PORT, "--cpu", "2", "--timeout", "120s")
     assert done.stdout == "rome is peered with milan\n"
     node = rome.get("node", "milan")
     assert node["status"]["capacity"]["cpu"] == "2"
@@ -110,12 +114,14 @@ def test_a_peering_user_can_peer_and_unpeer(apart: Pair, peering_user: Path) -> 
     assert left(rome, milan) == []
 
 
-@pytest.mark.parametrize("after", ["Nonce", "Tenant rome", "Identity"])
+@pytest.mark.parametrize(
+    "after", ["Configuration milan", "Gateway server", "Key of", "Nonce", "Tenant rome", "Identity"]
+)
 def test_a_peering_broken_off_is_finished_by_the_next_run(apart: Pair, after: str) -> None:
     """SIGKILL after each step: the same command goes on, and unpeer cleans up as from any other peering."""
     rome, milan = apart
     command = subprocess.Popen(
-        [*ISTHMUS, "peer", *kubeconfigs(rome, milan)],
+        [*ISTHMUS, "peer", *kubeconfigs(rome, milan), *NODE_PORT],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -127,7 +133,7 @@ def test_a_peering_broken_off_is_finished_by_the_next_run(apart: Pair, after: st
     command.send_signal(signal.SIGKILL)
     command.wait()
     command.stderr.close()
-    isthmus("peer", *kubeconfigs(rome, milan), "--timeout", "120s")
+    isthmus("peer", *kubeconfigs(rome, milan), *NODE_PORT, "--timeout", "120s")
     assert (
         json.loads(isthmus("info", "peer", "milan", "-o", "json", *kubeconfigs(rome, milan)[:2]).stdout)[
             "milan"
@@ -141,7 +147,7 @@ def test_a_peering_broken_off_is_finished_by_the_next_run(apart: Pair, after: st
 def test_an_interrupted_command_says_so(apart: Pair) -> None:
     rome, milan = apart
     command = subprocess.Popen(
-        [*ISTHMUS, "peer", *kubeconfigs(rome, milan)],
+        [*ISTHMUS, "peer", *kubeconfigs(rome, milan), *NODE_PORT],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -160,7 +166,7 @@ def test_an_interrupted_command_says_so(apart: Pair) -> None:
 def test_each_direction_is_ended_by_itself(apart: Pair) -> None:
     rome, milan = apart
     for pair in ((rome, milan), (milan, rome)):
-        isthmus("peer", *kubeconfigs(*pair), "--timeout", "120s")
+        isthmus("peer", *kubeconfigs(*pair), *NODE_PORT, "--timeout", "120s")
     role = isthmus("info", "peer", "milan", "--get", "role", "--kubeconfig", str(rome.kubeconfig)).stdout
     assert role == "ConsumerAndProvider\n"
     refused = isthmus(

@@ -20,9 +20,9 @@ from isthmus.api.networking import (
 from isthmus.cli.network_check import End, list_ends
 from isthmus.cli.preflight import Pair
 from isthmus.cli.progress import Progress
-from isthmus.cli.removal import Group, await_gone, remove
+from isthmus.cli.removal import Group, await_gone, list_left, remove
 from isthmus.cli.waiting import Deadline
-from isthmus.kube.builtin import DEPLOYMENTS, SERVICES
+from isthmus.kube.builtin import DEPLOYMENTS, SECRETS, SERVICES
 from isthmus.kube.objects import Object
 
 
@@ -48,6 +48,9 @@ def leftovers(pair: Pair, *, ranges: bool) -> list[Group]:
 def _made(end: End, ranges: bool) -> list[Group]:
     gateways = f"{labels.GATEWAY_COMPONENT}={labels.GATEWAY_COMPONENT_VALUE}"
     groups = [Group(end.cluster, kind, end.namespace, gateways) for kind in (DEPLOYMENTS, SERVICES)]
+    groups.append(
+        Group(end.cluster, SECRETS, end.namespace, f"{labels.GATEWAY_RESOURCE},{end.selector}", _is_made)
+    )
     groups += [
         Group(end.cluster, kind, end.namespace)
         for kind in (WG_GATEWAY_CLIENTS, WG_GATEWAY_SERVERS, CONNECTIONS, INTERNAL_FABRICS)
@@ -55,6 +58,11 @@ def _made(end: End, ranges: bool) -> list[Group]:
     if ranges:
         groups += [Group(end.cluster, kind, end.namespace, "", _is_owned) for kind in (NETWORKS, IPS)]
     return groups
+
+
+def _is_made(found: Object) -> bool:
+    # A key that a user brought stays with the user.
+    return bool(found.metadata.owner_references)
 
 
 def _is_owned(found: Object) -> bool:
@@ -81,7 +89,9 @@ async def separate_networks(
                 count += await remove(groups, deadline, current, mend)
             else:
                 count += sum([await group.delete() for group in groups])
-    if wait and count:
+    made = leftovers(pair, ranges=ranges)
+    # An earlier run may have given up on what was made while the rest was gone already.
+    if wait and (count or await list_left(made)):
         with progress.step("Nothing of the tunnel left") as current:
-            await await_gone(leftovers(pair, ranges=ranges), deadline, current, mend)
+            await await_gone(made, deadline, current, mend)
     return count
