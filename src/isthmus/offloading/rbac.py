@@ -33,6 +33,7 @@ CLUSTER_RULES: list[Manifest] = [
     _rule(offloading.GROUP, ["shadowpods"], *_READ),
     _rule(offloading.GROUP, ["shadowpods/status"], "patch"),
     _rule("", ["pods"], *_READ, "create", "patch", "delete"),
+    _rule("", ["pods/resize", "pods/ephemeralcontainers"], "patch"),
     # Quotas and VirtualNodes of slices.
     _rule(authentication.GROUP, ["resourceslices", "identities"], *_READ),
     _rule(offloading.GROUP, ["quotas"], *_READ, "create", "patch"),

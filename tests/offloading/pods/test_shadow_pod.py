@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from isthmus.api.offloading import OffloadingPatch
 from isthmus.kube.builtin import Pod
+from isthmus.offloading.inplace import REVISION, first_revision
 from isthmus.offloading.pods.affinity import InvalidPodError
 from isthmus.offloading.pods.api_server import HomeApiServer
 from isthmus.offloading.pods.metadata import POD_UID, Identity
@@ -113,7 +114,7 @@ def test_it_is_named_and_marked_for_the_twin_namespace() -> None:
             "offloading.liqo.io/destination": "milan",
             "offloading.liqo.io/nodename": "milan-a",
         },
-        "annotations": {"example/note": "x", POD_UID: "uid-1"},
+        "annotations": {"example/note": "x", POD_UID: "uid-1", REVISION: first_revision(make_pod().spec)},
     }
 
 
@@ -123,7 +124,7 @@ def test_keys_the_user_keeps_back_stay() -> None:
         "metadata"
     ]
     assert "app" not in metadata["labels"]
-    assert list(metadata["annotations"]) == [POD_UID]
+    assert set(metadata["annotations"]) == {POD_UID, REVISION}
 
 
 def test_what_names_this_cluster_stays_here() -> None:

@@ -19,13 +19,14 @@ from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Base, Key
 from isthmus.kube.options import Options
 from isthmus.offloading.admission.review import ALLOWED, AdmissionRequest, Verdict, deny, set_label
+from isthmus.offloading.inplace import CHANGES, parse_changes, resized_spec
 from isthmus.offloading.quota.enforcement import (
     exceeded,
     missing_limit,
     mode_problem,
     quota_limits,
 )
-from isthmus.offloading.quota.ledger import Ledger
+from isthmus.offloading.quota.ledger import Ledger, amounts_of
 from isthmus.offloading.quota.requests import PodResources, pod_requests, read_pod
 
 BY_USER = "user"
@@ -68,6 +69,21 @@ def fixed_part(spec: dict[str, Any]) -> dict[str, Any]:
     return fixed
 
 
+def changes_problem(shadow: ShadowPod) -> str:
+    """What is wrong with the changes in place a ShadowPod tells of, "" for nothing."""
+    if CHANGES not in shadow.metadata.annotations:
+        return ""
+    try:
+        changes = parse_changes(shadow.metadata.annotations)
+        pod = read_pod(resized_spec(shadow))
+        pod_requests(pod)
+    except (ValueError, msgspec.DecodeError) as error:
+        return str(error)
+    known = {container.name for container in [*(pod.containers or []), *pod.init_containers]}
+    unknown = sorted(changes.resources.keys() - known)
+    return f"annotation {CHANGES}: there is no container {unknown[0]}" if unknown else ""
+
+
 class ShadowPodAdmission:
     """Answers for ShadowPods."""
 
@@ -108,10 +124,12 @@ class ShadowPodAdmission:
             return deny("missing origin Cluster ID label")
         if await self._cluster_of(request.namespace) != origin:
             return deny("shadowpod Cluster ID label mismatch")
-        pod = read_pod(shadow.spec.pod)
+        pod = read_pod(resized_spec(shadow))
         if pod.containers is None:
             return deny("spec.pod.containers must be set")
-        problem = host_problem(msgspec.json.decode(shadow.spec.pod, type=HostFields))
+        problem = changes_problem(shadow) or host_problem(
+            msgspec.json.decode(shadow.spec.pod, type=HostFields)
+        )
         if problem:
             return deny(problem)
         return await self._validate_quota(request, shadow, pod) if self.enforcement else ALLOWED
@@ -124,7 +142,7 @@ class ShadowPodAdmission:
         return found.metadata.labels.get(labels.REMOTE_CLUSTER_ID, "") if found else ""
 
     async def _validate_quota(
-        self, request: AdmissionRequest, shadow: ShadowPod, pod: PodResources
+        self, request: AdmissionRequest, shadow: ShadowPod, pod: PodResources, token: str = ""
     ) -> Verdict:
         if not (self.shadows.synced.is_set() and self.quotas.synced.is_set()):
             return deny("initialization in progress", 500)
@@ -136,12 +154,21 @@ class ShadowPodAdmission:
             return deny(f"failed getting quota: user {request.user_info.username} has none")
         if quota.spec.cordoned:
             return deny("user is cordoned")
-        return self._check_and_reserve(request, shadow, pod, quota)
+        return self._check_and_reserve(request, shadow, pod, quota, token)
 
     def _check_and_reserve(
-        self, request: AdmissionRequest, shadow: ShadowPod, pod: PodResources, quota: Quota
+        self,
+        request: AdmissionRequest,
+        shadow: ShadowPod,
+        pod: PodResources,
+        quota: Quota,
+        token: str = "",
     ) -> Verdict:
-        """One step, never to be interrupted: check what is free, and take it."""
+        """One step, never to be interrupted: check what is free, and take it.
+
+        What is taken is held until the object is seen; with a `token` for as long as a request may last, for the
+        object may be seen as it was before.
+        """
         try:
             limits, asked = quota_limits(quota), pod_requests(pod)
             problem = mode_problem(quota.spec.limits_enforcement, pod)
@@ -156,7 +183,7 @@ class ShadowPodAdmission:
             name, free = short
             return deny(exceeded(name, free, asked[name]))
         if not request.dry_run:
-            self.ledger.reserve(creator, key, shadow.metadata.uid, asked)
+            self.ledger.reserve(creator, key, token or shadow.metadata.uid, asked)
         return ALLOWED
 
     async def _quota_of(self, user: str, creator: str, shadow: ShadowPod) -> Quota | None:
@@ -180,6 +207,10 @@ class ShadowPodAdmission:
             msgspec.json.decode(old.spec.pod)
         ) != fixed_part(msgspec.json.decode(shadow.spec.pod)):
             return deny("spec.pod is immutable, except for images, activeDeadlineSeconds and tolerations")
+        changed = old.metadata.annotations.get(CHANGES) != shadow.metadata.annotations.get(CHANGES)
+        problem = changes_problem(shadow) if changed else ""
+        if problem:
+            return deny(problem)
         if not self.enforcement:
             return ALLOWED
         creator = before.get(labels.CREATOR_USER, "")
@@ -190,4 +221,15 @@ class ShadowPodAdmission:
         consumer = before.get(labels.ORIGIN, "") in request.user_info.groups
         if consumer and creator and names.creator_label(request.user_info.username) != creator:
             return deny("creator name cannot be modified")
-        return ALLOWED
+        return await self._validate_resize(request, old, shadow) if changed else ALLOWED
+
+    async def _validate_resize(self, request: AdmissionRequest, old: ShadowPod, shadow: ShadowPod) -> Verdict:
+        """The verdict on resources changed in place: what they grow by must be free, as for a new pod."""
+        before, pod = amounts_of(old), read_pod(resized_spec(shadow))
+        try:
+            after = pod_requests(pod)
+        except ValueError as error:
+            return deny(str(error))
+        if all(amount <= before.get(name, 0) for name, amount in after.items()):
+            return ALLOWED
+        return await self._validate_quota(request, shadow, pod, token=f"{shadow.metadata.uid} resized")

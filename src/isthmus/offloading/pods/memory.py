@@ -34,6 +34,13 @@ class PodMemory(Struct):
     """The part of the last status that the API server did not take; not sent again."""
     removed: bool = False
     """Whether the API server was told to forget the local pod; its event is under way."""
+    refused_change: str = ""
+    """The revision of the pod that the provider refused, not to be tried again before `change_retry_at`."""
+    change_retry_at: float = 0.0
+    changed_at: float = 0.0
+    """When a change of the running pod was carried over, as far as is known."""
+    unapplied: str = ""
+    """The revision of which was told that the provider has not applied it."""
     given_up: frozenset[str] = frozenset()
     """Metadata keys of the ShadowPod that were removed once; somebody may have put them back."""
 

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from isthmus.api import labels
 from isthmus.kube.objects import Manifest, ObjectMeta
+from isthmus.offloading.inplace import OWN_ANNOTATIONS
 
 OWN_PREFIX = "isthmus.liqo.io/"
 """The prefix of our bookkeeping annotations; nothing under it is reflected, but for POD_UID."""
@@ -73,7 +74,7 @@ def plan_metadata_patch(
     """
     changes = {
         "labels": _differences(present.labels, wanted.labels, given_up | _PROVIDER_LABELS),
-        "annotations": _differences(present.annotations, wanted.annotations, given_up),
+        "annotations": _differences(present.annotations, wanted.annotations, given_up | OWN_ANNOTATIONS),
     }
     changes = {name: change for name, change in changes.items() if change}
     return {"metadata": {"uid": present.uid, **changes}} if changes else {}

@@ -18,6 +18,7 @@ from isthmus.kube.errors import Conflict, NotFound
 from isthmus.kube.objects import Key
 from isthmus.offloading.pods.creation import create_shadow, find_shadow
 from isthmus.offloading.pods.fallback import REFLECTION_DISABLED, Verdict, barred, plan_fallback
+from isthmus.offloading.pods.inplace import follow_changes
 from isthmus.offloading.pods.local import remove, write_status
 from isthmus.offloading.pods.memory import Memories, PodMemory, newer
 from isthmus.offloading.pods.metadata import (
@@ -87,9 +88,12 @@ class PodReconciler:
             if remote is not None and remote.deleting:
                 return None
             return await create_shadow(self._context, twin, pod, memory)
+        again = None
         if not shadow.deleting:
             await self._follow_metadata(pod, shadow, memory)
-        return await mirror_status(self._context, pod, shadow, remote, memory)
+            again = await follow_changes(self._context, pod, shadow, remote, memory)
+        after = await mirror_status(self._context, pod, shadow, remote, memory)
+        return min((each for each in (again, after) if each is not None), default=None)
 
     async def _end(self, twin: TwinNamespace, shadow: Shadow | None) -> None:
         """The pod has ended here; a ShadowPod that would still run it there has to go, as a kubelet would

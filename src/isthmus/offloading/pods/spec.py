@@ -1,8 +1,8 @@
 """The ShadowPod of a local pod: the spec a provider can run (behaviour.md 4.4, wire.md 8).
 
-Forged once, at creation. Everything is copied but what names things of this cluster only (nodes, priorities,
-service accounts, its scheduler) or reaches into the provider's machines; so a field that a newer Kubernetes
-adds is not lost.
+Forged once, at creation; what may change in a running pod follows it (`inplace`). Everything is copied but what
+names things of this cluster only (nodes, priorities, service accounts, its scheduler) or reaches into the
+provider's machines; so a field that a newer Kubernetes adds is not lost.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from isthmus.api import labels
 from isthmus.api.offloading import OffloadingPatch
 from isthmus.kube.builtin import Pod
 from isthmus.kube.objects import Manifest
+from isthmus.offloading.inplace import REVISION, first_revision
 from isthmus.offloading.pods.affinity import forge_affinity, forge_runtime_class, forge_tolerations
 from isthmus.offloading.pods.api_server import (
     HomeApiServer,
@@ -67,7 +68,7 @@ def forge_shadow_pod(pod: Pod, remote_namespace: str, terms: Terms) -> Manifest:
             "name": pod.metadata.name,
             "namespace": remote_namespace,
             "labels": metadata.labels,
-            "annotations": metadata.annotations,
+            "annotations": {**metadata.annotations, REVISION: first_revision(pod.spec)},
         },
         "spec": {"pod": forge_pod_spec(spec, pod, terms)},
     }

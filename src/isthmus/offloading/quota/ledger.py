@@ -19,6 +19,7 @@ import msgspec
 from isthmus.api import labels
 from isthmus.api.offloading import ShadowPod
 from isthmus.kube.objects import Key
+from isthmus.offloading.inplace import resized_spec
 from isthmus.offloading.quota.requests import Amounts, largest, pod_requests, read_pod
 
 RESERVATION = 70.0
@@ -153,6 +154,6 @@ def creator_of(shadow: ShadowPod) -> str:
 def amounts_of(shadow: ShadowPod) -> Amounts:
     """What a ShadowPod takes; nothing where its spec cannot be read (no pod can come of it)."""
     try:
-        return pod_requests(read_pod(shadow.spec.pod))
+        return pod_requests(read_pod(resized_spec(shadow)))
     except (ValueError, msgspec.DecodeError):
         return {}

@@ -28,6 +28,7 @@ from isthmus.offloading.shadowpod.forge import (
     owner_uid,
     phase_of,
 )
+from isthmus.offloading.shadowpod.inplace import ChangeKeeper
 from isthmus.offloading.shadowpod.metadata import MetadataKeeper
 
 WORKERS = 10
@@ -49,6 +50,7 @@ class ShadowPodController:
         self.client = manager.client
         self.events = manager.events
         self.metadata = MetadataKeeper(manager.client)
+        self.changes = ChangeKeeper(manager.client, manager.events)
         self.shadows = manager.informers.get(SHADOW_PODS)
         self.pods = manager.informers.get(
             SHADOWED_PODS, label_selector=f"{labels.MANAGED_BY}={labels.MANAGED_BY_SHADOW_POD}"
@@ -83,6 +85,7 @@ class ShadowPodController:
         if old is None:
             return
         self.metadata.note_change(old, new)
+        self.changes.note_change(old, new)
         uid = old.metadata.uid
         if new is None or new.metadata.uid != uid:
             self._finished.pop(uid, None)
@@ -105,6 +108,7 @@ class ShadowPodController:
             await self._release(pod)
         elif not (shadow.deleting or pod.deleting or phase in FINISHED):
             await self.metadata.update(shadow, pod)
+            return await self.changes.update(shadow, pod)
         return None
 
     async def _part(self, pod: PodPhase, shadow: ShadowPod | None) -> float | None:

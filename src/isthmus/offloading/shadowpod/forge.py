@@ -13,6 +13,7 @@ from isthmus.api import labels
 from isthmus.api.offloading import GROUP, VERSION, ShadowPod
 from isthmus.kube.builtin import PODS
 from isthmus.kube.objects import Base, Manifest, Object
+from isthmus.offloading.inplace import APPLIED, OWN_ANNOTATIONS, REVISION, resized_spec
 
 FINISHED = frozenset({"Succeeded", "Failed"})
 """The phases nothing follows on."""
@@ -94,7 +95,7 @@ def forge_pod(shadow: ShadowPod) -> Manifest:
             "name": metadata.name,
             "namespace": metadata.namespace,
             "labels": pod_labels(shadow),
-            "annotations": metadata.annotations,
+            "annotations": {**pod_annotations(shadow), **applied_mark(shadow)},
             "ownerReferences": [
                 {
                     "apiVersion": f"{GROUP}/{VERSION}",
@@ -106,13 +107,24 @@ def forge_pod(shadow: ShadowPod) -> Manifest:
                 }
             ],
         },
-        "spec": shadow.spec.pod,
+        "spec": resized_spec(shadow),
     }
 
 
 def pod_labels(shadow: ShadowPod) -> dict[str, str]:
     """The labels the Pod has from its ShadowPod."""
     return {**shadow.metadata.labels, labels.MANAGED_BY: labels.MANAGED_BY_SHADOW_POD}
+
+
+def pod_annotations(shadow: ShadowPod) -> dict[str, str]:
+    """The annotations the Pod has from its ShadowPod."""
+    return {key: value for key, value in shadow.metadata.annotations.items() if key not in OWN_ANNOTATIONS}
+
+
+def applied_mark(shadow: ShadowPod) -> dict[str, str]:
+    """The annotation that says that the Pod is as the ShadowPod wants it now; none for a stock consumer's."""
+    revision = shadow.metadata.annotations.get(REVISION)
+    return {} if revision is None else {APPLIED: revision}
 
 
 def owner_uid(pod: Object) -> str:
@@ -200,10 +212,11 @@ def plan_metadata(shadow: ShadowPod, pod: Object, obsolete: Iterable[tuple[str, 
     changes: dict[str, dict[str, str | None]] = {}
     for kind, wished, found in (
         ("labels", pod_labels(shadow), pod.metadata.labels),
-        ("annotations", shadow.metadata.annotations, pod.metadata.annotations),
+        ("annotations", pod_annotations(shadow), pod.metadata.annotations),
     ):
         change: dict[str, str | None] = {k: v for k, v in wished.items() if found.get(k) != v}
-        change |= {key: None for of, key in obsolete if of == kind and key in found and key not in wished}
+        gone = {key for of, key in obsolete if of == kind and key in found} - OWN_ANNOTATIONS
+        change |= {key: None for key in gone if key not in wished}
         if change:
             changes[kind] = change
     return {"metadata": {"uid": pod.metadata.uid, **changes}} if changes else None
