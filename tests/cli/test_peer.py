@@ -89,6 +89,30 @@ def test_wrong_flags_are_told_before_any_cluster_is_asked(
     assert said in error
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["connect", "--mtu", "575"], "--mtu 575 cannot work"),
+        (["connect", "--gw-server-type", "v1/pods"], '--gw-server-type "v1/pods" is of no kind'),
+        (["connect", "--wait=perhaps"], "--wait"),
+        (["disconnect", "--timeout", "1"], '"1" is no duration'),
+        (["sever"], "No such command"),
+    ],
+)
+def test_wrong_flags_of_network_are_told_before_any_cluster_is_asked(
+    flags: list[str], said: str, kubeconfigs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, error = fails(["network", flags[0], *kubeconfigs, *flags[1:]], capsys)
+    assert code == 2
+    assert said in error
+
+
+@pytest.mark.parametrize("command", ["connect", "disconnect", "reset"])
+def test_help_of_network_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["network", command, "--help"], "isthmus") == 0
+    assert f"isthmus network {command} --remote-kubeconfig" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", ["peer", "unpeer"])
 def test_which_kubeconfig_is_wrong_is_said(
     command: str, kubeconfigs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -42,16 +41,6 @@ SERVER_TYPE = "networking.liqo.io/v1beta1/wggatewayservertemplates"
 CLIENT_TYPE = "networking.liqo.io/v1beta1/wggatewayclienttemplates"
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """What the flags of `disconnect` and `reset` ask for; `ranges` takes the Configurations away too."""
-
-    ranges: bool
-    wait: bool
-    skip_confirm: bool
-    timeout: float
-
-
 @click.group(
     epilog=examples(
         "isthmus network connect --remote-kubeconfig milan.kubeconfig --gw-server-service-type NodePort",
@@ -69,6 +58,41 @@ def _two_clusters(command: Any) -> Any:
     return cluster_options(remote_cluster_options(command))
 
 
+def _template_options(command: Any) -> Any:
+    for side, type_, template in (
+        ("client", CLIENT_TYPE, CLIENT_TEMPLATE),
+        ("server", SERVER_TYPE, SERVER_TEMPLATE),
+    ):
+        flag = f"--gw-{side}-template"
+        where = "Its namespace. [default: the installation's]"
+        for option in (
+            click.option(f"{flag}-namespace", metavar="NAME", default="", help=where),
+            click.option(
+                f"{flag}-name",
+                metavar="NAME",
+                default=template.name,
+                show_default=True,
+                help=f"Template of the {side}.",
+            ),
+            click.option(
+                f"--gw-{side}-type", metavar="TYPE", default=type_, help=f"Kind of the {side}'s template."
+            ),
+        ):
+            command = option(command)
+    return command
+
+
+def _removal_options(command: Any) -> Any:
+    for option in (
+        confirm_option,
+        timeout_option("2m"),
+        switch_option("--wait", False, "Wait until all that goes is gone."),
+        _two_clusters,
+    ):
+        command = option(command)
+    return command
+
+
 @network.command(
     name="connect",
     epilog=examples(
@@ -82,34 +106,7 @@ def _two_clusters(command: Any) -> Any:
 )
 @_two_clusters
 @network_options
-@click.option("--gw-server-type", metavar="TYPE", default=SERVER_TYPE, help="Kind of the server's template.")
-@click.option(
-    "--gw-server-template-name",
-    metavar="NAME",
-    default=SERVER_TEMPLATE.name,
-    show_default=True,
-    help="Template of the server.",
-)
-@click.option(
-    "--gw-server-template-namespace",
-    metavar="NAME",
-    default="",
-    help="Its namespace. [default: the installation's]",
-)
-@click.option("--gw-client-type", metavar="TYPE", default=CLIENT_TYPE, help="Kind of the client's template.")
-@click.option(
-    "--gw-client-template-name",
-    metavar="NAME",
-    default=CLIENT_TEMPLATE.name,
-    show_default=True,
-    help="Template of the client.",
-)
-@click.option(
-    "--gw-client-template-namespace",
-    metavar="NAME",
-    default="",
-    help="Its namespace. [default: the installation's]",
-)
+@_template_options
 @click.option("--disable-sharing-keys", is_flag=True, help="Do not exchange the keys of the two gateways.")
 @switch_option("--wait", False, "Wait until the tunnel stands.")
 @timeout_option("2m")
@@ -182,26 +179,14 @@ async def _connect(
         "isthmus network disconnect --remote-kubeconfig milan.kubeconfig --skip-confirm --wait",
     )
 )
-@_two_clusters
-@switch_option("--wait", False, "Wait until the gateways are gone.")
-@timeout_option("2m")
-@confirm_option
-def disconnect(
-    credentials: Credentials,
-    remote_credentials: Credentials,
-    namespace: str,
-    remote_namespace: str,
-    wait: bool,
-    timeout: float,
-    skip_confirm: bool,
-) -> None:
+@_removal_options
+def disconnect(credentials: Credentials, remote_credentials: Credentials, **flags: Any) -> None:
     """Remove the tunnel between two clusters.
 
     Pods of one no longer reach those of the other, also where a peering uses the tunnel. The address ranges stay
     assigned, so that a later connect finds the same ones.
     """
-    removal = Removal(False, wait, skip_confirm, timeout)
-    run(_separate(credentials, remote_credentials, (namespace, remote_namespace), removal))
+    run(_separate(credentials, remote_credentials, flags, ranges=False))
 
 
 @network.command(
@@ -210,34 +195,20 @@ def disconnect(
         "isthmus network reset --remote-kubeconfig milan.kubeconfig --skip-confirm --wait",
     )
 )
-@_two_clusters
-@switch_option("--wait", False, "Wait until all of it is gone.")
-@timeout_option("2m")
-@confirm_option
-def reset(
-    credentials: Credentials,
-    remote_credentials: Credentials,
-    namespace: str,
-    remote_namespace: str,
-    wait: bool,
-    timeout: float,
-    skip_confirm: bool,
-) -> None:
+@_removal_options
+def reset(credentials: Credentials, remote_credentials: Credentials, **flags: Any) -> None:
     """Remove the tunnel between two clusters and forget their address ranges.
 
     As disconnect, and the Configurations go too: a later connect may assign other ranges.
     """
-    removal = Removal(True, wait, skip_confirm, timeout)
-    run(_separate(credentials, remote_credentials, (namespace, remote_namespace), removal))
+    run(_separate(credentials, remote_credentials, flags, ranges=True))
 
 
-async def _separate(
-    local: Credentials, remote: Credentials, namespaces: tuple[str, str], removal: Removal
-) -> None:
+async def _separate(local: Credentials, remote: Credentials, flags: dict[str, Any], *, ranges: bool) -> None:
     progress = Progress()
     async with (
-        connect(local, "local", namespaces[0]) as here,
-        connect(remote, "remote", namespaces[1]) as there,
+        connect(local, "local", flags["namespace"]) as here,
+        connect(remote, "remote", flags["remote_namespace"]) as there,
     ):
         pair = Pair(here, there)
         await check_two_clusters(pair, progress)
@@ -245,17 +216,17 @@ async def _separate(
         pair.remote_namespace, _ = await find_tenant_namespace(pair.remote, pair.local.id)
         confirm(
             f"Remove the tunnel between {pair.local.id} and {pair.remote.id}"
-            f"{' and forget their address ranges' if removal.ranges else ''}? Their pods no longer reach each other.",
-            skip=removal.skip_confirm,
+            f"{' and forget their address ranges' if ranges else ''}? Their pods no longer reach each other.",
+            skip=flags["skip_confirm"],
         )
         count = await separate_networks(
             pair,
             progress,
-            Deadline(removal.timeout),
-            ranges=removal.ranges,
-            wait=removal.wait,
+            Deadline(flags["timeout"]),
+            ranges=ranges,
+            wait=flags["wait"],
             mend=f"look at the controllers of {pair.local.id} and {pair.remote.id}, then run this again",
         )
     both = f"{pair.local.id} and {pair.remote.id}"
-    done = f"the pod networks of {both} are " + ("separated" if removal.wait else "being separated")
+    done = f"the pod networks of {both} are " + ("separated" if flags["wait"] else "being separated")
     click.echo(done if count else f"the pod networks of {both} were not joined: nothing to do")
