@@ -33,6 +33,8 @@ class Webhook(NamedTuple):
     module: str
     skippable: bool = True
     scheduling_only: bool = False
+    optional: bool = False
+    """Whether the request goes on where no answer comes; and then only about namespaces that are not extended."""
 
     @property
     def path(self) -> str:
@@ -51,6 +53,7 @@ _OFFLOADING = ("offloading.liqo.io", _V1BETA1)
 
 WEBHOOKS: tuple[Webhook, ...] = (
     Webhook(True, "pods", "", "v1", _CREATE, "offloading", skippable=False, scheduling_only=True),
+    Webhook(True, "daemonsets", "apps", "v1", _CHANGE, "offloading", optional=True),
     Webhook(True, "shadowpods", *_OFFLOADING, _CHANGE, "offloading", skippable=False),
     Webhook(True, "virtualnodes", *_OFFLOADING, _CHANGE, "offloading"),
     Webhook(True, "foreignclusters", "core.liqo.io", _V1BETA1, _CHANGE, ""),
@@ -92,13 +95,17 @@ def _entry(webhook: Webhook, values: Values, namespace: str) -> Manifest:
                 "scope": "*",
             }
         ],
-        "failurePolicy": values.webhook.failure_policy,
+        "failurePolicy": "Ignore" if webhook.optional else values.webhook.failure_policy,
         "matchPolicy": "Equivalent",
         "sideEffects": "None",
-        "timeoutSeconds": TIMEOUT_SECONDS,
+        "timeoutSeconds": 1 if webhook.optional else TIMEOUT_SECONDS,
     }
     if webhook.scheduling_only:
         entry["namespaceSelector"] = {"matchLabels": {labels.SCHEDULING_ENABLED: labels.TRUE}}
+    if webhook.optional:
+        extended = {"key": labels.SCHEDULING_ENABLED, "operator": "NotIn", "values": [labels.TRUE]}
+        own = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [namespace]}
+        entry["namespaceSelector"] = {"matchExpressions": [extended, own]}
     if webhook.skippable:
         unless = {"key": labels.WEBHOOK_SKIP, "operator": "NotIn", "values": [labels.TRUE]}
         entry["objectSelector"] = {"matchExpressions": [unless]}

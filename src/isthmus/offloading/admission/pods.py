@@ -88,10 +88,15 @@ def _plan_toleration(pod: PodSpec) -> Operations:
 def _plan_affinity(pod: PodSpec, terms: list[Term]) -> Operations:
     if not terms:
         return []
-    affinity = dict(pod.affinity or {})
+    return [{"op": "add", "path": "/spec/affinity", "value": merge_terms(pod.affinity, terms)}]
+
+
+def merge_terms(present: dict[str, Any] | None, terms: list[Term]) -> dict[str, Any]:
+    """A pod's affinity that also requires one of the terms of its node."""
+    affinity = dict(present or {})
     node_affinity = dict(affinity.get("nodeAffinity") or {})
     required = dict(node_affinity.get(REQUIRED) or {})
     required["nodeSelectorTerms"] = cross_product(terms_of(required), terms)
     node_affinity[REQUIRED] = required
     affinity["nodeAffinity"] = node_affinity
-    return [{"op": "add", "path": "/spec/affinity", "value": affinity}]
+    return affinity
