@@ -152,6 +152,9 @@ def create(site: Site, clusters: tuple[Cluster, ...]) -> None:
 def create_again(site: Site, cluster: Cluster, worker: Worker) -> None:
     """Make a worker's namespace anew, as its kernel would be after a reboot. Raises LabError."""
     name = namespace(site, worker.name)
+    # The kernel ends a namespace, and with it the other end of its cable, some time after it was removed.
+    unplug = ["ip", "-n", site.switch, "link", "delete", _port(worker.name)]
+    subprocess.run(unplug, capture_output=True, check=False)
     remove_namespace(name)
     _batch(None, [f"netns add {name}"])
     _batch(site.switch, _plug(site, worker.name))

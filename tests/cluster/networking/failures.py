@@ -69,10 +69,14 @@ def cut(one: str, other: str) -> Iterator[None]:
     """No UDP between the nodes of two clusters; their API servers stay in reach."""
     ranges = {cluster.name: IPv4Network(f"{cluster.address}/24", strict=False) for cluster in lab.clusters()}
     a, b = ranges[one], ranges[other]
-    rules = f"""table bridge cut {{ chain forward {{ type filter hook forward priority 0;
-        ip saddr {a} ip daddr {b} ip protocol udp drop
-        ip saddr {b} ip daddr {a} ip protocol udp drop
-    }} }}
+    rules = f"""
+        table bridge cut {{
+            chain forward {{
+                type filter hook forward priority 0;
+                ip saddr {a} ip daddr {b} ip protocol udp drop
+                ip saddr {b} ip daddr {a} ip protocol udp drop
+            }}
+        }}
     """
     nft = ["nsenter", f"--net={SWITCH}", "nft"]
     subprocess.run([*nft, "-f", "-"], input=rules, text=True, check=True)
