@@ -11,6 +11,8 @@ import asyncio
 import binascii
 import logging
 import os
+import signal
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -190,7 +192,12 @@ class Tunnel:
         environment = {**os.environ, **USERSPACE_ENVIRONMENT}
         try:
             self._child = await asyncio.create_subprocess_exec(
-                *self._commands.prefix, PROGRAM, "-f", link.name, env=environment
+                *self._commands.prefix,
+                PROGRAM,
+                "-f",
+                link.name,
+                env=environment,
+                preexec_fn=_die_with_parent(),
             )
         except OSError as error:
             raise CommandError(
@@ -207,3 +214,21 @@ class Tunnel:
                     f"{PROGRAM} made no device {link.name}: is /dev/net/tun there and allowed?"
                 )
             await asyncio.sleep(0.02)
+
+
+def _die_with_parent() -> Callable[[], None]:
+    """What a child runs before its program, so that the kernel ends it when this process ends, however it does.
+
+    A device nobody looks after would go on answering its peer beside the gateway that took over.
+    """
+    # Late: a gateway on the kernel's own WireGuard has no use for it.
+    import ctypes
+
+    prctl, parent, set_death_signal = ctypes.CDLL(None).prctl, os.getpid(), 1
+
+    def tie() -> None:
+        prctl(set_death_signal, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return tie

@@ -205,18 +205,21 @@ class Gateway:
     async def _renew(self) -> None:
         """A client begins its session anew while no answer comes: its server may have been restarted.
 
-        Twice the interval leaves time for a handshake and a ping over any link.
+        Two intervals of silence are two lost pings. From then on it is tried every interval, since WireGuard's own
+        next try comes only after 5 s and more; an interval leaves time for a handshake and a ping over any link.
         """
-        period = 2 * self._settings.ping_interval
+        interval = self._settings.ping_interval
         while True:
-            await asyncio.sleep(period)
-            if self._wanted is None or not self._wanted.peer or self._pinger.silence < period:
+            if (missing := 2 * interval - self._pinger.silence) > 0:
+                await asyncio.sleep(missing)
                 continue
-            try:
-                await self._tunnel.renew(self._wanted)
-            except CommandError as error:
-                logger.debug("no new session: %s", error)
-            self._pinger.nudge()
+            if self._wanted is not None and self._wanted.peer:
+                try:
+                    await self._tunnel.renew(self._wanted)
+                except CommandError as error:
+                    logger.debug("no new session: %s", error)
+                self._pinger.nudge()
+            await asyncio.sleep(interval)
 
     def _peer_key(self) -> str:
         found = sorted(self._keys.list(), key=lambda one: one.key)
