@@ -30,6 +30,8 @@ KINDS = {
     "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice"),
     "events": ("v1", "Event"),
     "namespaces": ("v1", "Namespace"),
+    "pods": ("v1", "Pod"),
+    "shadowpods": ("offloading.liqo.io/v1beta1", "ShadowPod"),
 }
 
 

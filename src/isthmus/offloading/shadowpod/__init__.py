@@ -11,4 +11,9 @@ __all__ = ["setup"]
 
 def setup(manager: Manager, options: Options) -> None:
     """Add the controller to the process."""
-    manager.add(ShadowPodController(manager).controller())
+    home = None
+    if "networking" in options.modules:
+        from isthmus.offloading.shadowpod.host_aliases import HomeNetwork
+
+        home = HomeNetwork(manager)
+    manager.add(ShadowPodController(manager, home).controller())

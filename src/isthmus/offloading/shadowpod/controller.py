@@ -15,7 +15,7 @@ from isthmus.api import labels
 from isthmus.api.offloading import SHADOW_PODS, ShadowPod
 from isthmus.kube.errors import AlreadyExists, BadRequest, Conflict, Forbidden, Invalid, NotFound
 from isthmus.kube.manager import Manager
-from isthmus.kube.objects import Key
+from isthmus.kube.objects import Key, Manifest
 from isthmus.kube.reconcile import Controller
 from isthmus.offloading.shadowpod.forge import (
     FINISHED,
@@ -28,6 +28,7 @@ from isthmus.offloading.shadowpod.forge import (
     owner_uid,
     phase_of,
 )
+from isthmus.offloading.shadowpod.host_aliases import HomeNetwork, NetworkPendingError
 from isthmus.offloading.shadowpod.inplace import ChangeKeeper
 from isthmus.offloading.shadowpod.metadata import MetadataKeeper
 
@@ -46,11 +47,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 class ShadowPodController:
     """Keeps pods; what it remembers, by the ShadowPod's uid, spares requests or bridges a cache's lag."""
 
-    def __init__(self, manager: Manager) -> None:
+    def __init__(self, manager: Manager, home: HomeNetwork | None = None) -> None:
         self.client = manager.client
         self.events = manager.events
         self.metadata = MetadataKeeper(manager.client)
         self.changes = ChangeKeeper(manager.client, manager.events)
+        self.home = home
         self.shadows = manager.informers.get(SHADOW_PODS)
         self.pods = manager.informers.get(
             SHADOWED_PODS, label_selector=f"{labels.MANAGED_BY}={labels.MANAGED_BY_SHADOW_POD}"
@@ -68,6 +70,8 @@ class ShadowPodController:
         controller = Controller("shadowpod", self.reconcile, workers=WORKERS)
         controller.watch(self.shadows)
         controller.watch(self.pods)
+        if self.home is not None:
+            self.home.feed(controller)
         return controller
 
     def _note_pod(self, old: PodPhase | None, new: PodPhase | None) -> None:
@@ -92,6 +96,8 @@ class ShadowPodController:
             self._refusals.pop(uid, None)
             self._told.pop(uid, None)
             self._awaited.pop(uid, None)
+            if new is None and self.home is not None:
+                self.home.forget(old.key)
 
     async def reconcile(self, key: Key) -> float | None:
         """Have the pod of one ShadowPod and tell its phase."""
@@ -156,18 +162,23 @@ class ShadowPodController:
         try:
             await self.client.create(
                 SHADOWED_PODS.partial(),
-                forge_pod(shadow),
+                self._forge(shadow),
                 shadow.metadata.namespace,
                 field_manager=labels.SHADOW_POD_MANAGER,
             )
         except AlreadyExists:
             return await self._meet(shadow)
-        except (BadRequest, Forbidden, Invalid, NotFound) as error:
+        except (BadRequest, Forbidden, Invalid, NotFound, NetworkPendingError) as error:
             return self._refused(shadow, str(error))
         self._awaited[uid] = time.monotonic() + CACHE_GRACE
         self._refusals.pop(uid, None)
         self.events.record(SHADOW_PODS, shadow, "CreatedPod", f"Created pod {shadow.metadata.name}")
         return CACHE_GRACE
+
+    def _forge(self, shadow: ShadowPod) -> Manifest:
+        """The Pod for this cluster. Raises NetworkPendingError."""
+        pod = forge_pod(shadow)
+        return pod if self.home is None else {**pod, "spec": self.home.adapt(shadow, pod["spec"])}
 
     async def _meet(self, shadow: ShadowPod) -> float | None:
         """A pod of that name is there but not in the cache: our own, or a stranger's."""

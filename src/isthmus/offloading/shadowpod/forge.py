@@ -84,7 +84,7 @@ class _Ending(Base, frozen=True, kw_only=True):
 
 
 def forge_pod(shadow: ShadowPod) -> Manifest:
-    """The Pod of a ShadowPod. Host aliases pass as they are: with networking off no address is translated.
+    """The Pod of a ShadowPod, its host aliases as they are (`host_aliases.py` maps those of its home).
 
     A Pod that may come to an end of its own carries our finalizer: it stays until its end has been recorded.
     """
