@@ -26,6 +26,8 @@ def reboot_node(site: Site, name: str) -> None:
     programs = Path(record.binaries)
     with state.locked(site):
         _crash(site, worker)
+        cgroups.remove(f"{site.cgroup}/{worker.name}")
+        cgroups.create(site.cgroup, [worker.name])
         network.create_again(site, found, worker)
         cluster.start_node(site, worker, programs, testimages.ensure(programs))
 
