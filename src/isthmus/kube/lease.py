@@ -50,6 +50,11 @@ class LeaderElection:
         self._seen_at = 0.0
         self._renewed_at = 0.0
 
+    @property
+    def renewed_at(self) -> float:
+        """When the lease was last known to be ours, by the loop's clock: nobody else has it for its duration."""
+        return self._renewed_at
+
     async def acquire(self) -> None:
         """Wait until this identity holds the lease."""
         while True:

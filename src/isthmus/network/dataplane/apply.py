@@ -137,7 +137,8 @@ class DataPlane:
         return done
 
     async def _listing(self, table: Table) -> str:
-        return await self._commands.find("nft", "-s", "list", "table", table.family, table.name)
+        # Terse: what is in a named set comes and goes by itself.
+        return await self._commands.find("nft", "-s", "-t", "list", "table", table.family, table.name)
 
     async def _leave(self, state: State) -> list[str]:
         """Remove the tables and devices of ours that are no longer wanted."""

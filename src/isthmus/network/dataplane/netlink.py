@@ -21,6 +21,8 @@ NFTABLES_GROUP = 1 << (7 - 1)
 NEW_LINK, DELETED_LINK, NEW_ADDRESS, DELETED_ADDRESS = 16, 17, 20, 21
 NEW_ROUTE, DELETED_ROUTE, DELETED_NEIGHBOUR, NEW_RULE, DELETED_RULE = 24, 25, 29, 32, 33
 BY_INDEX = {NEW_LINK, DELETED_LINK, NEW_ADDRESS, DELETED_ADDRESS, DELETED_NEIGHBOUR}
+SET_ELEMENTS = {12, 14}
+"""nftables' messages of new and deleted elements; those of a rule's own set cannot change without the rule."""
 HEADER = struct.Struct("=IHHII")
 BUFFER = 65536
 
@@ -44,8 +46,18 @@ def concerns_routes(data: bytes, indexes: Set[int]) -> bool:
 
 
 def concerns_tables(data: bytes) -> bool:
-    """Whether a datagram of nftables names a table of ours."""
-    return TABLE.encode() in data
+    """Whether a datagram of nftables names a table of ours, other than in the elements of a set that has a timeout."""
+    if TABLE.encode() not in data:
+        return False
+    offset = 0
+    while offset + HEADER.size <= len(data):
+        length, kind, *_ = HEADER.unpack_from(data, offset)
+        if length < HEADER.size:
+            return True
+        if kind & 0xFF not in SET_ELEMENTS and TABLE.encode() in data[offset : offset + length]:
+            return True
+        offset += (length + 3) & ~3
+    return False
 
 
 class Wakeups:

@@ -1,11 +1,13 @@
 """Which of several replicas of a gateway carries the tunnel: a lease, and the label that Services and nodes follow.
 
 Times are short, so that a replica takes over within 5 s of the other's death. The one that takes over takes the
-label from the one before it, which may not be able to.
+label from the one before it, which may not be able to. A process that is stopped cannot take its tunnel down: the
+kernel does, by a fence that opens for as long as the lease lasts and no longer.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from isthmus.api import labels
@@ -13,11 +15,39 @@ from isthmus.kube.builtin import LEASES, PODS
 from isthmus.kube.client import Client
 from isthmus.kube.errors import KubeError, NotFound
 from isthmus.kube.lease import LeaderElection
+from isthmus.network.dataplane import hops
+from isthmus.network.dataplane.commands import CommandError, Commands
+from isthmus.network.dataplane.state import Table
 from isthmus.network.gateway.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 DURATION, DEADLINE, RETRY = 3.0, 2.0, 0.5
+
+
+FENCE = f"{hops.TABLE}_lead"
+"""The nftables table that lets packets into and out of the tunnel while its set holds the tunnel's name."""
+MARGIN = 0.2
+"""Seconds that the fence closes before the lease can be another's."""
+
+
+def fence() -> Table:
+    """The fence, closed."""
+    lines = ["set leading {", "type ifname; flags timeout;", "}"]
+    for hook, keys in (("forward", ("iifname", "oifname")), ("output", ("oifname",))):
+        lines += [
+            f"chain closed_{hook} {{",
+            f"type filter hook {hook} priority raw; policy accept;",
+            *(f'{key} "{hops.TUNNEL}" {key} != @leading drop' for key in keys),
+            "}",
+        ]
+    return Table("ip", FENCE, "".join(f"{line}\n" for line in lines))
+
+
+def opening(seconds: float) -> str:
+    """The `nft` text that has the fence open for so long from now, whatever was before."""
+    name = f"ip {FENCE} leading"
+    return f'flush set {name}\nadd element {name} {{ "{hops.TUNNEL}" timeout {round(seconds * 1000)}ms }}\n'
 
 
 def lease_name(settings: Settings) -> str:
@@ -59,6 +89,21 @@ class Lead:
     async def hold(self) -> None:
         """Renew until the lead is lost; released on cancellation."""
         await self._election.hold()
+
+    async def keep_open(self, commands: Commands) -> None:
+        """Open the fence anew with every renewal of the lease, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            pause = RETRY
+            left = self._election.renewed_at + DURATION - MARGIN - loop.time()
+            if left > 0:
+                try:
+                    await commands.run("nft", "-f", "-", text=opening(left))
+                except CommandError as error:
+                    # Not there yet, or just flushed: it is made by the keeper.
+                    logger.debug("the fence is not open: %s", error)
+                    pause = RETRY / 5
+            await asyncio.sleep(pause)
 
     async def _label(self, pod: str, value: str | None) -> None:
         patch = {"metadata": {"labels": {labels.ACTIVE_GATEWAY: value}}}

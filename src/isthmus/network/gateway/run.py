@@ -12,6 +12,7 @@ import logging
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from isthmus.api import labels
 from isthmus.api.ipam import IPS
@@ -37,7 +38,7 @@ from isthmus.network.gateway.connection import Reporter, write_connection
 from isthmus.network.gateway.endpoint import Endpoint
 from isthmus.network.gateway.facts import Objects, PodPlace, gateway_facts, needs_pods
 from isthmus.network.gateway.keys import read_keys
-from isthmus.network.gateway.lead import Lead
+from isthmus.network.gateway.lead import Lead, fence
 from isthmus.network.gateway.liveness import Liveness
 from isthmus.network.gateway.pinger import Pinger
 from isthmus.network.gateway.plan import plan_gateway, tunnel_addresses
@@ -105,6 +106,7 @@ class Gateway:
             await lead.acquire()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._until_lost(lead))
+                group.create_task(lead.keep_open(self._commands))
                 await lead.announce(before)
                 group.create_task(self._work(health))
         finally:
@@ -171,8 +173,11 @@ class Gateway:
             pods=self._pod_places(needs_pods(nodes, self._internal_nodes.list())),
         )
         peer = self._settings.peer
+        planned = plan_gateway(gateway_facts(self._settings, objects, await self._underlay_mtu()))
+        if self._settings.replicas > 1:
+            planned = replace(planned, tables=(fence(), *planned.tables))
         return with_user_state(
-            plan_gateway(gateway_facts(self._settings, objects, await self._underlay_mtu())),
+            planned,
             [one for one in self._routes.list() if of_gateway(route_selector(one.metadata.labels), peer)],
             [
                 one
