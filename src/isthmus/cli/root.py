@@ -33,6 +33,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "unpeer": Entry("isthmus.cli.unpeer", "End a peering."),
         "network": Entry("isthmus.cli.network", "Join the pod networks of two clusters, or separate them."),
         "info": Entry("isthmus.cli.info", "Show the installation and its peerings."),
+        "test": Entry("isthmus.cli.nettest.command", "Try out whether what was set up works."),
     },
     "Offloading": {
         "offload": Entry("isthmus.cli.offload", "Extend namespaces to other clusters."),

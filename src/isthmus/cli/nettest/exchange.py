@@ -29,7 +29,7 @@ _DISCOVER_NEVER = 0
 _ECHO_REQUEST, _ECHO_REPLY = 8, 0
 
 
-class ProbeFailure(Exception):
+class ProbeError(Exception):
     """Why a probe did not succeed, as a user reads it."""
 
 
@@ -38,7 +38,7 @@ def perform(probe: Probe) -> Result:
     started = time.monotonic()
     try:
         detail, ok = _PERFORM[probe.protocol](probe), True
-    except ProbeFailure as failure:
+    except ProbeError as failure:
         detail, ok = str(failure), False
     except OSError as error:
         detail, ok = _explain(error), False
@@ -70,7 +70,7 @@ def _probe_tcp(probe: Probe) -> str:
         return _ask_replicas(probe, lambda: _ask_tcp(probe))
     who = _ask_tcp(probe)
     if probe.replicas and who not in probe.replicas:
-        raise ProbeFailure(f"{who} answered instead of {', '.join(probe.replicas)}")
+        raise ProbeError(f"{who} answered instead of {', '.join(probe.replicas)}")
     return ""
 
 
@@ -79,7 +79,7 @@ def _ask_tcp(probe: Probe) -> str:
     try:
         connection = socket.create_connection((probe.address, probe.port), timeout=PATIENCE)
     except TimeoutError:
-        raise ProbeFailure(f"no connection within {PATIENCE:g} s") from None
+        raise ProbeError(f"no connection within {PATIENCE:g} s") from None
     with connection:
         try:
             stream = connection.makefile("rb")
@@ -89,16 +89,16 @@ def _ask_tcp(probe: Probe) -> str:
             connection.shutdown(socket.SHUT_WR)
             came = stream.read(probe.size + 1)
         except TimeoutError:
-            raise ProbeFailure(
+            raise ProbeError(
                 f"connected, but {probe.size} bytes did not come back within {PATIENCE:g} s"
             ) from None
     if came != sent:
-        raise ProbeFailure(f"{probe.size} bytes were sent, {len(came)} others came back")
+        raise ProbeError(f"{probe.size} bytes were sent, {len(came)} others came back")
     return who
 
 
 def _ask_replicas(probe: Probe, ask: Callable[[], str]) -> str:
-    """Ask until each replica has answered. Raises ProbeFailure naming those that have not."""
+    """Ask until each replica has answered. Raises ProbeError naming those that have not."""
     missing, failures, last = set(probe.replicas), 0, ""
     give_up = time.monotonic() + REPLICAS_PATIENCE
     tries = 0
@@ -106,7 +106,7 @@ def _ask_replicas(probe: Probe, ask: Callable[[], str]) -> str:
         tries += 1
         try:
             missing.discard(ask())
-        except (ProbeFailure, OSError) as error:
+        except (ProbeError, OSError) as error:
             failures += 1
             last = _explain(error) if isinstance(error, OSError) else str(error)
             if failures == 5:
@@ -116,7 +116,7 @@ def _ask_replicas(probe: Probe, ask: Callable[[], str]) -> str:
     parts = [f"{failures} of {tries} tries failed ({last})"] if failures else []
     if missing:
         parts.append(f"never answered in {tries} tries: {', '.join(sorted(missing))}")
-    raise ProbeFailure("; ".join(parts))
+    raise ProbeError("; ".join(parts))
 
 
 def _probe_udp(probe: Probe) -> str:
@@ -137,7 +137,7 @@ def _ask_udp(probe: Probe) -> str:
             came = _receive(sender, lambda one: one.startswith(REPLY))
             if came is not None:
                 return came[len(REPLY) :].decode("ascii", "replace")
-    raise ProbeFailure("no answer to two datagrams")
+    raise ProbeError("no answer to two datagrams")
 
 
 def _probe_icmp(probe: Probe) -> str:
@@ -179,17 +179,19 @@ def _repeat(sender: socket.socket, message: bytes, accept: Callable[[bytes], boo
     mtu = sender.getsockopt(socket.IPPROTO_IP, _IP_MTU)
     sender.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _DISCOVER_NEVER)
     if len(message) + 28 > 576 and _try(sender, message, accept):
-        raise ProbeFailure(
+        raise ProbeError(
             f"passes only if routers may fragment it: nobody told this sender of a smaller MTU than {mtu} on the way"
         )
-    raise ProbeFailure(f"no answer to {ATTEMPTS + 1} tries (MTU known of the path: {mtu})")
+    raise ProbeError(f"no answer to {ATTEMPTS + 1} tries (MTU known of the path: {mtu})")
 
 
 def _try(sender: socket.socket, message: bytes, accept: Callable[[bytes], bool]) -> bool:
     try:
         sender.send(message)
     except OSError as error:
-        if error.errno != errno.EMSGSIZE:  # The kernel has just learnt of a smaller MTU: the next try will do.
+        if (
+            error.errno != errno.EMSGSIZE
+        ):  # The kernel has just learnt of a smaller MTU: the next try will do.
             raise
         return False
     return _receive(sender, accept) is not None
@@ -227,11 +229,11 @@ def _probe_names(probe: Probe) -> str:
             break
         time.sleep(0.5)
     if problem:
-        raise ProbeFailure(f"the name {probe.address} is not known: {problem}")
+        raise ProbeError(f"the name {probe.address} is not known: {problem}")
     lacking, strange = ", ".join(sorted(expected - found)), ", ".join(sorted(found - expected))
     parts = [f"lacks {lacking}"] if lacking else []
     parts += [f"has also {strange}"] if strange else []
-    raise ProbeFailure(f"the answer for {probe.address} {' and '.join(parts)}")
+    raise ProbeError(f"the answer for {probe.address} {' and '.join(parts)}")
 
 
 _PERFORM: dict[str, Callable[[Probe], str]] = {
