@@ -165,39 +165,67 @@ def test_a_pod_the_provider_refuses_says_why_and_starts_when_it_may(
     assert "reason" not in rome.get("pod", "unwanted", "-n", namespace)["status"]
 
 
-def test_a_daemon_set_that_lands_on_a_virtual_node_is_told_what_to_do(
-    peered: tuple[Cluster, Cluster],
-) -> None:
+def _daemon_set(namespace: str, **metadata: Any) -> dict[str, Any]:
+    """A DaemonSet that tolerates everything, with a pod on every node."""
+    spec = _pod("", namespace)["spec"] | {"tolerations": [{"operator": "Exists"}]}
+    del spec["nodeSelector"]
+    labels = {"app": namespace}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "agent", "namespace": namespace, **metadata},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
+    }
+
+
+@pytest.fixture
+def plain_namespace(peered: tuple[Cluster, Cluster]) -> Iterator[str]:
+    """A namespace of rome that is not offloaded."""
     rome, _ = peered
     name = f"agents-{uuid.uuid4().hex[:8]}"
-    spec = _pod("", name)["spec"] | {"tolerations": [{"operator": "Exists"}]}
-    labels = {"app": name}
     rome.kubectl("create", "namespace", name)
-    try:
-        rome.apply(
-            {
-                "apiVersion": "apps/v1",
-                "kind": "DaemonSet",
-                "metadata": {"name": "agent", "namespace": name},
-                "spec": {
-                    "selector": {"matchLabels": labels},
-                    "template": {"metadata": {"labels": labels}, "spec": spec},
-                },
-            }
+    yield name
+    rome.kubectl("delete", "namespace", name)
+
+
+def test_a_daemon_set_that_tolerates_everything_is_rolled_out_without_virtual_nodes(
+    peered: tuple[Cluster, Cluster], plain_namespace: str
+) -> None:
+    rome, _ = peered
+    rome.apply(_daemon_set(plain_namespace))
+    rome.kubectl("rollout", "status", "daemonset/agent", "-n", plain_namespace, "--timeout=50s")
+    real = rome.items("nodes", "-l", "liqo.io/type!=virtual-node")
+    on = {pod["spec"]["nodeName"] for pod in rome.items("pods", "-n", plain_namespace)}
+    assert on == {node["metadata"]["name"] for node in real}
+    before = rome.get("daemonset", "agent", "-n", plain_namespace)["metadata"]["generation"]
+    rome.apply(_daemon_set(plain_namespace))
+    assert rome.get("daemonset", "agent", "-n", plain_namespace)["metadata"]["generation"] == before
+
+
+def test_a_daemon_set_that_lands_on_a_virtual_node_is_told_what_to_do(
+    peered: tuple[Cluster, Cluster], plain_namespace: str
+) -> None:
+    rome, _ = peered
+    name = plain_namespace
+    rome.apply(_daemon_set(name, labels={"liqo.io/webhook-skip": "true"}))
+
+    def advised() -> bool:
+        virtual = {
+            node["metadata"]["name"] for node in rome.items("nodes", "-l", "liqo.io/type=virtual-node")
+        }
+        pods = rome.items("pods", "-n", name)
+        statuses = [pod["status"] for pod in pods if pod["spec"].get("nodeName") in virtual]
+        return bool(statuses) and all(
+            status.get("reason") == "OffloadingBackOff"
+            and "DaemonSet agent" in status["message"]
+            and "NotIn [virtual-node]" in status["message"]
+            for status in statuses
         )
 
-        def advised() -> bool:
-            statuses = [pod["status"] for pod in rome.items("pods", "-n", name)]
-            return bool(statuses) and all(
-                status.get("reason") == "OffloadingBackOff"
-                and "DaemonSet agent" in status["message"]
-                and "NotIn [virtual-node]" in status["message"]
-                for status in statuses
-            )
-
-        eventually(advised, within=SOON, what="the advice")
-    finally:
-        rome.kubectl("delete", "namespace", name)
+    eventually(advised, within=SOON, what="the advice")
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -13,6 +15,7 @@ from isthmus.api.authentication import ResourceSlice, Tenant
 from isthmus.api.offloading import VirtualNodeSpec
 from isthmus.kube.builtin import Secret
 from isthmus.kube.objects import Object
+from isthmus.kube.options import Options
 from isthmus.offloading.admission import namespaceoffloadings
 from isthmus.offloading.admission.certificates import (
     Material,
@@ -22,7 +25,7 @@ from isthmus.offloading.admission.certificates import (
     plan_trust,
     read_secret,
 )
-from isthmus.offloading.admission.peering import slice_problem, tenant_problem
+from isthmus.offloading.admission.peering import PeeringAdmission, slice_problem, tenant_problem
 from isthmus.offloading.admission.review import AdmissionRequest, Review, Verdict, encode_review, set_label
 from isthmus.offloading.admission.shadowpods import HostFields, fixed_part, host_problem
 from isthmus.offloading.admission.virtualnodes import TemplateSpec, plan_defaults
@@ -137,6 +140,41 @@ def test_tenants(tenant: Tenant, namespace: Object | None, part: str) -> None:
     assert bool(problem) is bool(part)
 
 
+@pytest.mark.parametrize(
+    ("name", "namespace", "cluster_id", "part"),
+    [
+        ("too", "t", "rome", "namespace t already has the Tenant rome"),
+        ("rome", "other", "rome", "a Tenant named rome already exists in namespace t"),
+        ("too", "other", "rome", "cluster rome is already the Tenant rome in namespace t"),
+        ("paris", "other", "paris", ""),
+        ("rome", "t", "rome", ""),
+    ],
+)
+def test_a_cluster_has_one_tenant(name: str, namespace: str, cluster_id: str, part: str) -> None:
+    found = {labels.TENANT_NAMESPACE: "true", labels.REMOTE_CLUSTER_ID: cluster_id}
+
+    class Client:
+        async def find(self, *_: Any) -> Object:
+            return msgspec.convert({"metadata": {"name": namespace, "labels": found}}, Object)
+
+        async def list(self, *_: Any) -> Any:
+            return SimpleNamespace(items=[tenant("rome")])
+
+    manager: Any = SimpleNamespace(client=Client())
+    admission = PeeringAdmission(manager, Options(cluster_id="milan"))
+    metadata = {"name": name, "namespace": namespace, "labels": {labels.REMOTE_CLUSTER_ID: cluster_id}}
+    asked = AdmissionRequest(
+        operation="CREATE",
+        name=name,
+        namespace=namespace,
+        object=msgspec.Raw(
+            msgspec.json.encode({"metadata": {**metadata, "uid": "u"}, "spec": {"clusterID": cluster_id}})
+        ),
+    )
+    verdict = asyncio.run(admission.validate_tenant(asked))
+    assert (verdict.allowed, verdict.message) == (not part, part)
+
+
 def slice_(resources: dict[str, Any] | None = None, name: str = "milan", **annotations: str) -> ResourceSlice:
     metadata = {
         "name": name,
@@ -150,6 +188,10 @@ def slice_(resources: dict[str, Any] | None = None, name: str = "milan", **annot
     [
         ({"cpu": "-1"}, "cpu is '-1'"),
         ({"memory": "99999999Ei"}, "memory is '99999999Ei'"),
+        ({"cpu": "1e30"}, "cpu is '1e30'"),
+        ({"memory": "10Ei"}, "memory is '10Ei'"),
+        ({"cpu": "1e999"}, "out of the range"),
+        ({"cpu": "9" * 70}, "is not a quantity"),
         ({"cpu": "many"}, "resource cpu: 'many' is not a quantity"),
         ({"cpu": "4", "nvidia.com/gpu": 1}, ""),
     ],

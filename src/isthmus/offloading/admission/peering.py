@@ -60,6 +60,11 @@ class PeeringAdmission:
                 return deny(f"namespace {place.namespace} already has the Tenant {place.name}")
             if place.name == tenant.metadata.name:
                 return deny(f"a Tenant named {place.name} already exists in namespace {place.namespace}")
+            if place.labels.get(labels.REMOTE_CLUSTER_ID) == tenant.spec.cluster_id:
+                return deny(
+                    f"cluster {tenant.spec.cluster_id} is already the Tenant {place.name} "
+                    f"in namespace {place.namespace}"
+                )
         return ALLOWED
 
     async def validate_resource_slice(self, request: AdmissionRequest) -> Verdict:

@@ -29,6 +29,9 @@ from isthmus.offloading.quota import Ledger
 
 logger = logging.getLogger(__name__)
 
+MAX_REVIEW = 4 << 20
+"""Bytes of a review: twice the largest object that etcd takes (1.5 MiB), for an update shows the old one too."""
+
 Handler = Callable[[AdmissionRequest], Awaitable[Verdict]]
 
 
@@ -70,7 +73,7 @@ class WebhookServer:
         if self._server.done():
             self._server.result().reload(context)
         else:
-            self._server.set_result(Server(self.answer, port=self._port, tls=context))
+            self._server.set_result(Server(self.answer, port=self._port, tls=context, max_body=MAX_REVIEW))
 
     async def run(self) -> None:
         """Serve until cancelled, from the first certificate on."""

@@ -1,0 +1,228 @@
+"""Objects no well-behaved peer writes, on a real API server: each refused at once, naming what is wrong, or harmless.
+
+The consumer is the played one of `test_offloading_provider`; what its quota and its ShadowPods are refused there is
+not repeated here.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from isthmus.api.offloading import SHADOW_PODS
+from isthmus.kube.client import Client
+from isthmus.kube.errors import ApiError
+from tests.cluster.support import Cluster, eventually
+from tests.cluster.test_offloading_provider import (  # noqa: F401 -- fixtures
+    Consumer,
+    consumer,
+    create,
+    played,
+    running,
+    shadow_pod,
+)
+
+SLICES = 1000
+
+
+def refused(cluster: Cluster, manifest: dict[str, Any], *more: str) -> str:
+    """What the API server says to a manifest it must not take."""
+    done = cluster.kubectl("create", "-f", "-", *more, stdin=json.dumps(manifest), check=False)
+    assert done.returncode != 0, f"{manifest['kind']} was taken"
+    return done.stderr
+
+
+def resource_slice(namespace: str, name: str, resources: dict[str, Any], **labels: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "authentication.liqo.io/v1beta1",
+        "kind": "ResourceSlice",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {"class": "default", "providerClusterID": "milan", "resources": resources},
+    }
+
+
+@pytest.mark.parametrize(
+    ("resources", "part"),
+    [
+        ({"cpu": "-1"}, "cpu"),
+        ({"cpu": -1}, "cpu"),
+        ({"cpu": "1e30"}, "cpu"),
+        ({"cpu": "1e999"}, "cpu"),
+        ({"memory": "10Ei"}, "memory"),
+        ({"memory": "99999999999999999999"}, "memory"),
+        ({"memory": "much"}, "memory"),
+        ({"cpu": "4", "nvidia.com/gpu": "-1"}, "nvidia.com/gpu"),
+        ({"cpu": "9" * 70}, "cpu"),
+    ],
+)
+def test_absurd_slices(consumer: Consumer, resources: dict[str, Any], part: str) -> None:  # noqa: F811
+    manifest = resource_slice(consumer.tenant, "absurd", resources)
+    assert part in refused(consumer.provider, manifest)
+
+
+def test_a_slice_cannot_grow_absurd_either(consumer: Consumer) -> None:  # noqa: F811
+    provider = consumer.provider
+    provider.apply(resource_slice(consumer.tenant, "growing", {"cpu": "1"}))
+    try:
+        change = json.dumps({"spec": {"resources": {"cpu": "-1"}}})
+        where = ("resourceslice", "growing", "-n", consumer.tenant)
+        done = provider.kubectl("patch", *where, "--type=merge", "-p", change, check=False)
+        assert done.returncode != 0
+        assert "cpu" in done.stderr
+        assert provider.get(*where)["spec"]["resources"] == {"cpu": "1"}
+    finally:
+        provider.kubectl("delete", "resourceslice", "growing", "-n", consumer.tenant)
+
+
+@pytest.fixture
+def second_tenant_namespace(consumer: Consumer) -> Iterator[str]:  # noqa: F811
+    """Another namespace that says it is the same consumer's."""
+    name = f"liqo-tenant-{consumer.id}-too"
+    labels = {"liqo.io/tenant-namespace": "true", "liqo.io/remote-cluster-id": consumer.id}
+    consumer.provider.apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    )
+    yield name
+    consumer.provider.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def tenant(
+    name: str, namespace: str, cluster_id: str, labels: dict[str, str] | None = None
+) -> dict[str, Any]:
+    return {
+        "apiVersion": "authentication.liqo.io/v1beta1",
+        "kind": "Tenant",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels or {}},
+        "spec": {"clusterID": cluster_id},
+    }
+
+
+def test_one_tenant_for_one_cluster(consumer: Consumer, second_tenant_namespace: str) -> None:  # noqa: F811
+    provider, id_ = consumer.provider, consumer.id
+    provider.apply(tenant(id_, consumer.tenant, id_))
+    try:
+        for manifest, part in (
+            (tenant("another", consumer.tenant, id_), f"already has the Tenant {id_}"),
+            (tenant(id_, second_tenant_namespace, id_), f"a Tenant named {id_} already exists"),
+            (tenant("another", second_tenant_namespace, id_), f"already the Tenant {id_}"),
+            (tenant("third", second_tenant_namespace, "third"), "is the tenant namespace of"),
+            (tenant("fourth", "default", "fourth"), "is no tenant namespace"),
+            (tenant("fifth", second_tenant_namespace, "Fifth!"), "must be a DNS label"),
+            (tenant("milan", second_tenant_namespace, "milan"), "this cluster's own id"),
+            (
+                tenant("sixth", second_tenant_namespace, id_, {"liqo.io/remote-cluster-id": "rome"}),
+                "they must agree",
+            ),
+        ):
+            said = refused(provider, manifest)
+            assert part in said, said
+    finally:
+        provider.kubectl("delete", "tenant", id_, "-n", consumer.tenant, "--wait=false")
+
+
+def test_namespace_offloadings(peered: tuple[Cluster, Cluster]) -> None:
+    rome, _ = peered
+    name = f"plain-{uuid.uuid4().hex[:8]}"
+    rome.kubectl("create", "namespace", name)
+
+    def wish(called: str = "offloading", **spec: Any) -> dict[str, Any]:
+        return {
+            "apiVersion": "offloading.liqo.io/v1beta1",
+            "kind": "NamespaceOffloading",
+            "metadata": {"name": called, "namespace": name},
+            "spec": spec,
+        }
+
+    bad_operator = {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Is"}]}]}
+    try:
+        for manifest, part in (
+            (wish("mine"), "must be named 'offloading'"),
+            (wish(podOffloadingStrategy="Sometimes"), "podOffloadingStrategy"),
+            (wish(namespaceMappingStrategy="Mine"), "namespaceMappingStrategy"),
+            (wish(namespaceMappingStrategy="SelectedName"), "spec.remoteNamespaceName must be set"),
+            (wish(namespaceMappingStrategy="SelectedName", remoteNamespaceName="A_B"), "A_B"),
+            (wish(clusterSelector=bad_operator), "operator"),
+        ):
+            said = refused(rome, manifest)
+            assert part in said, said
+        namespace = rome.get("namespace", name)
+        assert "liqo.io/scheduling-enabled" not in namespace["metadata"]["labels"]
+    finally:
+        rome.kubectl("delete", "namespace", name, "--wait=false")
+
+
+async def test_a_shadow_pod_elsewhere_is_refused(consumer: Consumer) -> None:  # noqa: F811
+    async with Client(consumer.credentials()) as client:
+        for namespace in ("default", "kube-system", consumer.tenant):
+            manifest = shadow_pod(consumer, "out")
+            manifest["metadata"]["namespace"] = namespace
+            with pytest.raises(ApiError) as caught:
+                await client.create(SHADOW_PODS, manifest, namespace)
+            assert "cannot create resource" in str(caught.value)
+    # Where the permissions of the provider's admin do not stand in the way, the webhook does.
+    manifest = shadow_pod(consumer, "out")
+    manifest["metadata"]["namespace"] = "default"
+    assert "Cluster ID label mismatch" in refused(consumer.provider, manifest)
+
+
+async def test_creators_cannot_be_claimed(consumer: Consumer) -> None:  # noqa: F811
+    manifest = shadow_pod(consumer, "spoof")
+    manifest["metadata"]["labels"]["liqo.io/creator-user"] = "milan-0123456789ab"
+    assert await create(consumer, manifest) == [None]
+    found = consumer.provider.get("shadowpod", "spoof", "-n", consumer.twin)
+    assert found["metadata"]["labels"]["liqo.io/creator-user"] == consumer.user.replace(":", "-")
+
+
+async def test_an_object_of_a_mebibyte_is_taken_or_refused_and_hurts_nobody(consumer: Consumer) -> None:  # noqa: F811
+    large = shadow_pod(consumer, "large")
+    large["spec"]["pod"]["containers"][0]["env"] = [{"name": "LARGE", "value": "x" * (1 << 20)}]
+    larger = shadow_pod(consumer, "larger")
+    larger["spec"]["pod"]["containers"][0]["env"] = [{"name": "LARGE", "value": "x" * (2 << 20)}]
+    annotated = shadow_pod(consumer, "annotated")
+    annotated["metadata"]["annotations"] = {"isthmus.liqo.io/changes": "x" * (1 << 20)}
+    answers = await create(consumer, large, larger, annotated, shadow_pod(consumer, "small"))
+    assert isinstance(answers[1], ApiError)
+    assert isinstance(answers[2], ApiError)
+    assert answers[3] is None
+    eventually(lambda: running(consumer, "small"), within=30, what="the pod beside it")
+
+
+async def test_changes_that_make_no_sense(consumer: Consumer) -> None:  # noqa: F811
+    assert await create(consumer, shadow_pod(consumer, "web")) == [None]
+    async with Client(consumer.credentials()) as client:
+        for changes, part in (
+            ("{", "cannot be read"),
+            ('{"resources": {"c": {"requests": {"cpu": "-1"}}}}', "negative"),
+            ('{"resources": {"c": {"requests": {"cpu": "2"}}}}', "cpu quota usage exceeded"),
+            ('{"resources": {"nobody": {"requests": {"cpu": "1m"}}}}', "there is no container nobody"),
+        ):
+            patch = {"metadata": {"annotations": {"isthmus.liqo.io/changes": changes}}}
+            with pytest.raises(ApiError, match=part):
+                await client.patch(SHADOW_PODS, "web", patch, consumer.twin)
+
+
+async def test_a_thousand_slices_hold_up_nobody(consumer: Consumer) -> None:  # noqa: F811
+    provider = consumer.provider
+    labels = {
+        "liqo.io/replication": "false",
+        "liqo.io/replicated": "true",
+        "liqo.io/originID": consumer.id,
+        "liqo.io/remoteID": "milan",
+        "liqo.io/remote-cluster-id": consumer.id,
+    }
+    manifests = [
+        resource_slice(consumer.tenant, f"many-{number}", {"cpu": "1"}, **labels) for number in range(SLICES)
+    ]
+    everything = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
+    try:
+        provider.kubectl("create", "-f", "-", stdin=everything, timeout=300)
+        assert await create(consumer, shadow_pod(consumer, "meanwhile")) == [None]
+        eventually(lambda: running(consumer, "meanwhile"), within=60, what="a pod beside a thousand slices")
+        # None of them was granted: their consumer has no Tenant.
+        assert len(provider.items("quotas.offloading.liqo.io", "-n", consumer.tenant)) == 1
+    finally:
+        provider.kubectl("delete", "resourceslices", "--all", "-n", consumer.tenant, timeout=300)
