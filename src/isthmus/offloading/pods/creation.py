@@ -12,6 +12,7 @@ from isthmus.api import labels
 from isthmus.kube.builtin import PODS, Pod
 from isthmus.kube.errors import AlreadyExists, ApiError, Forbidden, NotFound, ServerError, TransportError
 from isthmus.offloading.pods.affinity import InvalidPodError
+from isthmus.offloading.pods.api_server import api_server_support
 from isthmus.offloading.pods.local import write_status
 from isthmus.offloading.pods.memory import PodMemory
 from isthmus.offloading.pods.metadata import POD_UID
@@ -23,6 +24,10 @@ from isthmus.offloading.pods.twin import SHADOWS, Shadow, TwinNamespace
 PATIENCE = 3
 """Refusals in a row that may be a moment's (permissions still being granted, a webhook starting)."""
 LATER = 1.0
+NO_HOME = (
+    "this cluster's API server has no address for the provider's pods yet: see the events of IP api-server, or set "
+    f"annotation {labels.API_SERVER_SUPPORT}=disabled"
+)
 
 
 async def create_shadow(
@@ -35,8 +40,11 @@ async def create_shadow(
     waiting = max(memory.unseen(), memory.pausing())
     if waiting:
         return waiting
+    terms = context.terms()
     try:
-        manifest = forge_shadow_pod(pod, twin.remote, context.terms())
+        manifest = forge_shadow_pod(pod, twin.remote, terms)
+        if terms.lacks_home and api_server_support(pod.metadata.annotations) == "home":
+            return await _report(context, pod, memory, NO_HOME)
     except InvalidPodError as error:
         return await _report(context, pod, memory, str(error))
     memory.creating()

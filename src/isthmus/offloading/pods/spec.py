@@ -53,7 +53,9 @@ class Terms(Struct, frozen=True):
     identity: Identity
     patch: OffloadingPatch
     home: HomeApiServer | None = None
-    """Where pods reach their home API server; None without the networking module."""
+    """Where pods reach their home API server; None where no network leads there."""
+    lacks_home: bool = False
+    """Whether a network leads there, but no address is known yet: pods that want it have to wait."""
 
 
 def forge_shadow_pod(pod: Pod, remote_namespace: str, terms: Terms) -> Manifest:

@@ -12,7 +12,7 @@ from isthmus.kube.objects import Key
 from isthmus.kube.options import Options
 from isthmus.offloading.pods.metadata import Identity
 from isthmus.offloading.pods.spec import Terms
-from isthmus.offloading.virtualnode.home import IPS, SELECTOR, Ip, find_home
+from isthmus.offloading.virtualnode.home import Home
 from isthmus.offloading.virtualnode.node import SELECTOR as NODE_SELECTOR
 from isthmus.offloading.virtualnode.node import VIRTUAL_NODE_OBJECTS, NodeObject
 from isthmus.offloading.virtualnode.registry import OffloadedPods
@@ -30,7 +30,7 @@ class Runtime(Struct, frozen=True):
     namespace_maps: Informer[NamespaceMap]
     nodes: Informer[NodeObject]
     foreign_clusters: Informer[ForeignCluster]
-    ips: Informer[Ip] | None
+    home: Home | None
     """None without the networking module."""
 
     def terms(self, virtual_node: VirtualNode) -> Terms:
@@ -43,8 +43,10 @@ class Runtime(Struct, frozen=True):
             frozenset(patch.labels_not_reflected),
             frozenset(patch.annotations_not_reflected),
         )
-        home = find_home(self.ips.list()) if self.ips is not None else None
-        return Terms(identity, patch, home)
+        if self.home is None or not self.home.joined(identity.provider_id):
+            return Terms(identity, patch)
+        server = self.home.api_server()
+        return Terms(identity, patch, server, lacks_home=server is None)
 
     def foreign_cluster(self, virtual_node: VirtualNode) -> ForeignCluster | None:
         """The summary of the provider, as far as it is known."""
@@ -73,5 +75,5 @@ def make_runtime(manager: Manager, options: Options, registry: OffloadedPods) ->
         namespace_maps=informers.get(NAMESPACE_MAPS),
         nodes=informers.get(VIRTUAL_NODE_OBJECTS, label_selector=NODE_SELECTOR),
         foreign_clusters=informers.get(FOREIGN_CLUSTERS),
-        ips=informers.get(IPS, label_selector=SELECTOR) if networking else None,
+        home=Home(informers, options.namespace) if networking else None,
     )

@@ -91,6 +91,8 @@ class _Work:
         )
         for informer in (runtime.namespace_maps, runtime.virtual_nodes, runtime.nodes):
             await informer.synced.wait()
+        if runtime.home is not None:  # A pod made before it is known would never be told the way home.
+            await runtime.home.synced()
         self._nodes = self._node_controller(facts)
         self._maps.watch(runtime.namespace_maps, self._map_keys)
         self._maps.watch(runtime.virtual_nodes, self._own_map_key)
