@@ -187,8 +187,39 @@ async def test_objects_alone_join_two_clusters(
             gateways[1].keeper.wake()  # as the kernel's own notice would, in the gateway's namespace
             assert await until(lambda: _shaken(milan, rome.public)) < 10
             assert await call(rome.cluster.pod, SEEN_POD, b"still") == SEEN_POD
+        await _users_objects_have_conditions(rome)
         rome.api.delete("internalnodes", "", "n1")
         await until(lambda: "isthmus0" not in rome.cluster.node.run("ip", "link"))
         assert "isthmus" not in rome.cluster.node.run("nft", "list", "ruleset")
     assert "isthmus0" in milan.cluster.node.run("ip", "link"), "an agent that ends leaves the data path"
     assert "isthmus0" not in rome.cluster.node.run("ip", "link")
+
+
+async def _users_objects_have_conditions(side: Side) -> None:
+    """A good and two bad ones, for the gateway and for the nodes: each host says how it went, once."""
+    chain = {"name": "c", "type": "filter", "hook": "forward", "priority": 0, "policy": "accept"}
+    rule = {"action": "accept", "match": [{"op": "eq", "ip": {"position": "dst", "value": "10.1.0.0/16"}}]}
+    good = chain | {"rules": {"filterRules": [rule]}}
+    # The second is a range the other way round, which only the kernel's side finds out.
+    backwards = {"op": "eq", "ip": {"position": "dst", "value": "10.1.0.9-10.1.0.1"}}
+    refused = chain | {"rules": {"filterRules": [rule | {"match": [backwards]}]}}
+    found = {}
+    for host, category in ((side.peer, "gateway"), ("n1", "fabric")):
+        for name, one in (("good", good), ("malformed", chain | {"hook": "nowhere"}), ("refused", refused)):
+            meta = {
+                "name": f"{category}-{name}",
+                "namespace": side.namespace,
+                "labels": {"networking.liqo.io/firewall-category": category},
+            }
+            spec = {"table": {"name": "t", "family": "IPV4", "chains": [one]}}
+            side.api.create("firewallconfigurations", {"metadata": meta, "spec": spec})
+            found[f"{category}-{name}"] = (host, "Applied" if name == "good" else "Error")
+    for name, wanted in found.items():
+        await side.api.until(lambda name=name, wanted=wanted: _conditions(side, name) == [wanted])
+    assert all(len(_conditions(side, name)) == 1 for name in found)
+
+
+def _conditions(side: Side, name: str) -> list[tuple[str, str]]:
+    value = side.api.get("firewallconfigurations", side.namespace, name) or {}
+    conditions = (value.get("status") or {}).get("conditions", [])
+    return [(one["host"], one["type"]) for one in conditions if one["status"] == "True"]

@@ -7,6 +7,7 @@ in one is told at the end (`CommandError`), and the others are done. Who calls i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ import msgspec
 from isthmus.network.dataplane import hops, links, routes, sysctls
 from isthmus.network.dataplane.commands import CommandError, Commands
 from isthmus.network.dataplane.state import Link, State, Table
+
+logger = logging.getLogger(__name__)
 
 DEVICES = (hops.TUNNEL, hops.OVERLAY)
 
@@ -34,6 +37,8 @@ class DataPlane:
         self._make_tunnel = make_tunnel
         self._listings: dict[Table, str] = {}
         self._found: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
+        """What the kernel said to tables of users, by the object's name."""
 
     async def apply(self, state: State) -> list[str]:
         """Bring the kernel to `state`; what was changed, in words. Raises CommandError after doing the rest."""
@@ -122,7 +127,7 @@ class DataPlane:
         return await self._batch(routes.rule_changes(state.rules, present))
 
     async def _tables(self, state: State) -> list[str]:
-        done = []
+        done, refused = [], {}
         for table in state.tables:
             listed = await self._listing(table)
             if listed and self._listings.get(table) == listed:
@@ -130,11 +135,25 @@ class DataPlane:
             name = f"{table.family} {table.name}"
             # In one transaction: the old table stays in force until the new one is complete.
             text = f"table {name}\ndelete table {name}\ntable {name} {{\n{table.body}}}\n"
-            await self._commands.run("nft", "-f", "-", text=text)
+            try:
+                await self._commands.run("nft", "-f", "-", text=text)
+            except CommandError as error:
+                if table.name not in state.owners:
+                    raise
+                # One user's table must not keep back the others, nor ours.
+                refused[state.owners[table.name]] = str(error)
+                continue
             self._listings = {key: one for key, one in self._listings.items() if key[:2] != table[:2]}
             self._listings[table] = await self._listing(table)
             done.append(f"nft table {name}")
+        self._refuse(refused)
         return done
+
+    def _refuse(self, refused: dict[str, str]) -> None:
+        for name, words in refused.items():
+            if self.refused.get(name) != words:
+                logger.warning("left out: %s: %s", name, words)
+        self.refused = refused
 
     async def _listing(self, table: Table) -> str:
         # Terse: what is in a named set comes and goes by itself.

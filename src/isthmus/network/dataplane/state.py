@@ -72,5 +72,9 @@ class State(Struct, frozen=True, kw_only=True):
     rules: frozenset[Rule] = frozenset()
     tables: tuple[Table, ...] = ()
     sysctls: dict[str, str] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+    """What is wrong in objects that users wrote, by kind and `namespace/name`."""
+    owners: dict[str, str] = field(default_factory=dict)
+    """Whose the users' tables are: table name to kind and `namespace/name`."""
     refused: tuple[str, ...] = ()
     """What was asked for and cannot be done, in words; the rest is done regardless."""

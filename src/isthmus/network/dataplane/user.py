@@ -21,17 +21,19 @@ def with_user_state(
     if not state.links or not (routes or firewalls):
         return state
     # Late: most hosts have no such objects, and their memory counts.
-    from isthmus.network.dataplane.user_firewall import plan_user_tables
+    from isthmus.network.dataplane.user_firewall import plan_user_tables, table_name
     from isthmus.network.dataplane.user_routes import plan_user_routes
 
     own_routes, rules, route_faults = plan_user_routes(one for one in routes if not one.deleting)
     tables, table_faults = plan_user_tables(one for one in firewalls if not one.deleting)
-    refused = [f"RouteConfiguration {name}: {fault}" for name, fault in route_faults.items()]
-    refused += [f"FirewallConfiguration {name}: {fault}" for name, fault in table_faults.items()]
+    faults = {f"RouteConfiguration {name}": fault for name, fault in route_faults.items()}
+    faults |= {f"FirewallConfiguration {name}": fault for name, fault in table_faults.items()}
     return replace(
         state,
         routes=state.routes | own_routes,
         rules=state.rules | rules,
         tables=(*state.tables, *tables),
-        refused=(*state.refused, *refused),
+        faults=faults,
+        owners={table_name(one): f"FirewallConfiguration {one.key}" for one in firewalls},
+        refused=(*state.refused, *(f"{name}: {fault}" for name, fault in faults.items())),
     )

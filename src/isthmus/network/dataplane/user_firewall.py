@@ -49,9 +49,12 @@ def render_table(written: FirewallConfiguration) -> Table:
     lines: list[str] = []
     for index, chain in enumerate(table.chains):
         lines += _chain(chain, index, family, f"spec.table.chains[{index}]")
-    # Two objects may name their tables alike; the digest of the object's own name keeps them apart.
-    name = f"{hops.TABLE}_user_{binascii.crc32(str(written.key).encode()):08x}"
-    return Table(family, name, "".join(f"{line}\n" for line in lines))
+    return Table(family, table_name(written), "".join(f"{line}\n" for line in lines))
+
+
+def table_name(written: FirewallConfiguration) -> str:
+    """The name of its table: two objects may name theirs alike, the digest of the object's own keeps them apart."""
+    return f"{hops.TABLE}_user_{binascii.crc32(str(written.key).encode()):08x}"
 
 
 def _chain(chain: Chain, index: int, family: str, where: str) -> list[str]:

@@ -22,7 +22,12 @@ from isthmus.api.networking import (
     INTERNAL_NODES,
     PUBLIC_KEYS,
 )
-from isthmus.api.routing import FIREWALL_CONFIGURATIONS, ROUTE_CONFIGURATIONS
+from isthmus.api.routing import (
+    FIREWALL_CONFIGURATIONS,
+    ROUTE_CONFIGURATIONS,
+    FirewallConfiguration,
+    RouteConfiguration,
+)
 from isthmus.kube.builtin import NODES, PODS
 from isthmus.kube.client import Client
 from isthmus.kube.errors import KubeError, NotFound
@@ -30,6 +35,7 @@ from isthmus.kube.informer import Informer, InformerSet
 from isthmus.network.dataplane import hops
 from isthmus.network.dataplane.apply import DataPlane
 from isthmus.network.dataplane.commands import CommandError, Commands
+from isthmus.network.dataplane.host_status import HostStatus, Written
 from isthmus.network.dataplane.keeper import Keeper
 from isthmus.network.dataplane.selection import firewall_selector, of_gateway, route_selector
 from isthmus.network.dataplane.state import State
@@ -87,6 +93,8 @@ class Gateway:
             settings.addresses, settings.port, alive=lambda: self._pinger.alive, changed=self.keeper.wake
         )
         self._pinger = self._make_pinger()
+        self._host_status = HostStatus(client, settings.pod_name or settings.name, self._written_objects)
+        self._state = State()
         self._wanted: Configuration | None = None
         self._written = ""
         self._mtu = 0
@@ -132,6 +140,7 @@ class Gateway:
         await self._watch()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.keeper.run())
+            group.create_task(self._host_status.run())
             if self._settings.mode == "client":
                 group.create_task(self._endpoint.run())
                 group.create_task(self._renew())
@@ -160,6 +169,8 @@ class Gateway:
         for informer in sources:
             informer.add_handler(lambda old, new: self.keeper.replan())
         self._keys.add_handler(lambda old, new: self.keeper.wake())
+        for informer in (self._firewalls, self._routes):
+            informer.add_handler(lambda old, new: self._host_status.wake())
 
     async def plan(self) -> State:
         """The desired state by now. Raises ValueError while something that it needs is missing."""
@@ -172,19 +183,24 @@ class Gateway:
             ips=tuple(self._ips.list()),
             pods=self._pod_places(needs_pods(nodes, self._internal_nodes.list())),
         )
-        peer = self._settings.peer
         planned = plan_gateway(gateway_facts(self._settings, objects, await self._underlay_mtu()))
         if self._settings.replicas > 1:
             planned = replace(planned, tables=(fence(), *planned.tables))
-        return with_user_state(
-            planned,
-            [one for one in self._routes.list() if of_gateway(route_selector(one.metadata.labels), peer)],
-            [
-                one
-                for one in self._firewalls.list()
-                if of_gateway(firewall_selector(one.metadata.labels), peer)
-            ],
-        )
+        self._state = with_user_state(planned, self._user_routes(), self._user_firewalls())
+        return self._state
+
+    def _user_routes(self) -> list[RouteConfiguration]:
+        peer = self._settings.peer
+        return [one for one in self._routes.list() if of_gateway(route_selector(one.metadata.labels), peer)]
+
+    def _user_firewalls(self) -> list[FirewallConfiguration]:
+        peer = self._settings.peer
+        return [
+            one for one in self._firewalls.list() if of_gateway(firewall_selector(one.metadata.labels), peer)
+        ]
+
+    def _written_objects(self) -> list[Written]:
+        return [*self._user_routes(), *self._user_firewalls()]
 
     def _pod_places(self, needed: bool) -> tuple[PodPlace, ...]:
         if not needed:
@@ -195,6 +211,7 @@ class Gateway:
         return tuple(self._pods.list())
 
     async def _configure(self) -> None:
+        self._host_status.tell(self._state, self._plane.refused)
         private, public = await asyncio.to_thread(read_keys, self._keys_folder)
         wanted = Configuration(
             private_key=private,

@@ -1,4 +1,7 @@
-"""What the ServiceAccount of the agents of nodes must be allowed to do: exactly the verbs in use. They only read."""
+"""What the ServiceAccount of the agents of nodes must be allowed to do: exactly the verbs in use.
+
+They read, and say in the status of what users wrote how it went on their node.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,11 @@ CLUSTER_RULES: list[Manifest] = [
         "apiGroups": [GROUP],
         "resources": ["internalfabrics", "configurations", "firewallconfigurations", "routeconfigurations"],
         "verbs": _WATCH,
+    },
+    {
+        "apiGroups": [GROUP],
+        "resources": ["firewallconfigurations/status", "routeconfigurations/status"],
+        "verbs": ["patch"],
     },
     {"apiGroups": [IPAM], "resources": ["ips"], "verbs": _WATCH},
 ]

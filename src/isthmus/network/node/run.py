@@ -20,13 +20,19 @@ from isthmus.api.networking import (
     INTERNAL_FABRICS,
     INTERNAL_NODES,
 )
-from isthmus.api.routing import FIREWALL_CONFIGURATIONS, ROUTE_CONFIGURATIONS
+from isthmus.api.routing import (
+    FIREWALL_CONFIGURATIONS,
+    ROUTE_CONFIGURATIONS,
+    FirewallConfiguration,
+    RouteConfiguration,
+)
 from isthmus.kube.client import Client
 from isthmus.kube.errors import KubeError
 from isthmus.kube.informer import Informer, InformerSet
 from isthmus.kube.objects import Key
 from isthmus.network.dataplane.apply import DataPlane
 from isthmus.network.dataplane.commands import Commands
+from isthmus.network.dataplane.host_status import HostStatus, Written
 from isthmus.network.dataplane.keeper import Keeper
 from isthmus.network.dataplane.selection import firewall_selector, of_node, route_selector
 from isthmus.network.dataplane.state import State
@@ -68,7 +74,9 @@ class Agent:
         self._plane = plane
         self._commands = commands
         self._mtu: tuple[str, int] = ("", DEFAULT_MTU)
-        self.keeper = Keeper(plane, self.plan)
+        self.keeper = Keeper(plane, self.plan, self._tell)
+        self._host_status = HostStatus(client, settings.node_name, self._written)
+        self._state = State()
         self._informers = InformerSet(client)
 
     async def run(self, health: Health) -> None:
@@ -89,8 +97,11 @@ class Agent:
                 await informer.synced.wait()
             for informer in sources:
                 informer.add_handler(lambda old, new: self.keeper.replan())
+            for informer in (self._firewalls, self._routes):
+                informer.add_handler(lambda old, new: self._host_status.wake())
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.keeper.run())
+                group.create_task(self._host_status.run())
                 await self.keeper.applied.wait()
                 health.ready = True
         finally:
@@ -110,12 +121,24 @@ class Agent:
             self._ips.list(),
             await self._underlay_mtu(gateway),
         )
+        self._state = with_user_state(plan_node(facts), self._user_routes(), self._user_firewalls())
+        return self._state
+
+    def _user_routes(self) -> list[RouteConfiguration]:
         name = self._settings.node_name
-        return with_user_state(
-            plan_node(facts),
-            [one for one in self._routes.list() if of_node(route_selector(one.metadata.labels), name)],
-            [one for one in self._firewalls.list() if of_node(firewall_selector(one.metadata.labels), name)],
-        )
+        return [one for one in self._routes.list() if of_node(route_selector(one.metadata.labels), name)]
+
+    def _user_firewalls(self) -> list[FirewallConfiguration]:
+        name = self._settings.node_name
+        return [
+            one for one in self._firewalls.list() if of_node(firewall_selector(one.metadata.labels), name)
+        ]
+
+    def _written(self) -> list[Written]:
+        return [*self._user_routes(), *self._user_firewalls()]
+
+    async def _tell(self) -> None:
+        self._host_status.tell(self._state, self._plane.refused)
 
     async def _underlay_mtu(self, gateway: str) -> int:
         """The MTU of the device that leads to a gateway pod: that of the CNI."""
