@@ -114,8 +114,13 @@ def setup(manager: Manager, options: Options) -> None:
 
         offloading.setup(manager, options)
     if "networking" in options.modules:
-        from isthmus.network import configuration, gateways, ipam
+        from isthmus.network import addresses, configuration, gateways, ipam
 
         ipam.setup(manager, options, options.ipam_pools or ipam.DEFAULT_POOLS)
         configuration.setup(manager, options)
+        addresses.setup(manager, options)
         gateways.setup(manager, options)
+    if options.proxy_port:
+        from isthmus.network import proxy
+
+        proxy.setup(manager, options)
