@@ -18,6 +18,7 @@ from isthmus.cli.writes import write
 from isthmus.kube.builtin import NAMESPACES, SECRETS, Secret
 from isthmus.kube.certificates import KeyPair, make_request
 from isthmus.kube.errors import AlreadyExists
+from isthmus.kube.objects import Manifest
 from isthmus.peering import handshake, secret_data
 
 REFUSAL_PATIENCE = 15.0
@@ -34,8 +35,10 @@ async def authenticate(
     ):
         with step(progress, f"Tenant namespace {namespace}", cluster):
             await ensure_namespace(cluster, peer.id, namespace)
-    nonce = await _obtain_nonce(pair, progress, deadline)
-    signature = await _obtain_signature(pair, nonce, progress, deadline)
+    nonce = await obtain_nonce(pair.remote, pair.local.id, pair.remote_namespace, progress, deadline)
+    signature = await obtain_signature(
+        pair.local, pair.remote.id, pair.local_namespace, nonce, progress, deadline
+    )
     tenant = await _obtain_tenant(pair, keys, signature, proxy_url, progress, deadline)
     await _obtain_identity(pair, tenant, progress, deadline)
 
@@ -50,12 +53,15 @@ async def ensure_namespace(cluster: Cluster, peer: str, namespace: str) -> None:
         pass
 
 
-async def _obtain_nonce(pair: Pair, progress: Progress, deadline: Deadline) -> bytes:
-    client, namespace = pair.remote.client, pair.remote_namespace
-    with step(progress, "Nonce to sign", pair.remote) as current:
+async def obtain_nonce(
+    cluster: Cluster, consumer: str, namespace: str, progress: Progress, deadline: Deadline
+) -> bytes:
+    """On the provider: the nonce for a consumer, made where there is none yet. Raises CommandError."""
+    client = cluster.client
+    with step(progress, "Nonce to sign", cluster) as current:
         if await client.find(SECRETS, names.NONCE_SECRET, namespace) is None:
             try:
-                await client.create(SECRETS, handshake.forge_nonce_secret(pair.local.id, namespace))
+                await client.create(SECRETS, handshake.forge_nonce_secret(consumer, namespace))
             except AlreadyExists:
                 pass
 
@@ -67,37 +73,41 @@ async def _obtain_nonce(pair: Pair, progress: Progress, deadline: Deadline) -> b
             read,
             deadline,
             current,
-            f"{pair.remote.title} did not fill Secret {namespace}/{names.NONCE_SECRET}",
-            _look_at(pair.remote),
+            f"{cluster.title} did not fill Secret {namespace}/{names.NONCE_SECRET}",
+            _look_at(cluster),
         )
 
 
-async def _obtain_signature(pair: Pair, nonce: bytes, progress: Progress, deadline: Deadline) -> bytes:
-    client, namespace = pair.local.client, pair.local_namespace
-    name = names.SIGNED_NONCE_SECRET
-    with step(progress, "Signature over the nonce", pair.local) as current:
-        await _put_nonce(pair, nonce)
+async def obtain_signature(
+    cluster: Cluster, provider: str, namespace: str, nonce: bytes, progress: Progress, deadline: Deadline
+) -> bytes:
+    """On the consumer: its signature over the provider's nonce. Raises CommandError."""
+    client, name = cluster.client, names.SIGNED_NONCE_SECRET
+    with step(progress, "Signature over the nonce", cluster) as current:
+        await _put_nonce(cluster, provider, namespace, nonce)
 
         async def read() -> bytes | None:
             secret = await client.find(SECRETS, name, namespace)
-            return secret_data.read(secret, "signedNonce") or None if secret else None
+            if secret is None or secret_data.read(secret, "nonce") != nonce:
+                return None
+            return secret_data.read(secret, "signedNonce") or None
 
         return await wait_for(
             read,
             deadline,
             current,
-            f"{pair.local.title} did not sign the nonce in Secret {namespace}/{name}",
-            _look_at(pair.local),
+            f"{cluster.title} did not sign the nonce in Secret {namespace}/{name}",
+            _look_at(cluster),
         )
 
 
-async def _put_nonce(pair: Pair, nonce: bytes) -> None:
+async def _put_nonce(cluster: Cluster, provider: str, namespace: str, nonce: bytes) -> None:
     """Hand the nonce over for signing; a nonce of an earlier peering is replaced."""
-    client, namespace = pair.local.client, pair.local_namespace
+    client = cluster.client
     try:
-        manifest = handshake.forge_signed_nonce_secret(pair.remote.id, namespace, nonce)
+        manifest = handshake.forge_signed_nonce_secret(provider, namespace, nonce)
     except ValueError as error:
-        raise CommandError(f"{pair.remote.title} gave an unusable nonce: {error}") from error
+        raise CommandError(f"cluster {provider} gave an unusable nonce: {error}") from error
     present: Secret | None = await client.find(SECRETS, names.SIGNED_NONCE_SECRET, namespace)
     if present is not None and secret_data.read(present, "nonce") == nonce:
         return
@@ -114,15 +124,7 @@ async def _obtain_tenant(
         before = await client.find(TENANTS, consumer, namespace)
         if before is not None and _is_settled(before, keys, signature, proxy_url):
             return before
-        csr = await make_request(keys.private, consumer, [names.GROUP_CONTROL_PLANE])
-        manifest = handshake.forge_tenant(
-            consumer,
-            public_key=keys.public,
-            csr=csr,
-            signature=signature,
-            namespace=namespace,
-            proxy_url=proxy_url,
-        )
+        manifest = await forge_own_tenant(consumer, keys, signature, namespace, proxy_url)
         if before is None:
             await _remove_stale_certificates(pair)
         elif before.spec.tenant_condition != "Active":
@@ -156,6 +158,20 @@ async def _obtain_tenant(
             f"{pair.remote.title} did not give tenant {consumer} a certificate",
             _look_at(pair.remote),
         )
+
+
+async def forge_own_tenant(
+    consumer: str, keys: KeyPair, signature: bytes, namespace: str, proxy_url: str
+) -> Manifest:
+    """The Tenant by which a provider admits this cluster. Raises ValueError, KubeError."""
+    return handshake.forge_tenant(
+        consumer,
+        public_key=keys.public,
+        csr=await make_request(keys.private, consumer, [names.GROUP_CONTROL_PLANE]),
+        signature=signature,
+        namespace=namespace,
+        proxy_url=proxy_url,
+    )
 
 
 def _is_settled(tenant: Tenant, keys: KeyPair, signature: bytes, proxy_url: str) -> bool:
@@ -215,4 +231,4 @@ async def _obtain_identity(pair: Pair, tenant: Tenant, progress: Progress, deadl
 
 
 def _look_at(cluster: Cluster) -> str:
-    return f"look at the log of the controller in namespace {cluster.namespace} of {cluster.id}, then run peer again"
+    return f"look at the log of the controller in namespace {cluster.namespace} of {cluster.id}, then run this again"

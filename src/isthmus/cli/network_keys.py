@@ -17,7 +17,7 @@ from isthmus.api.networking import (
     GatewayClient,
     GatewayServer,
 )
-from isthmus.cli.cluster import step
+from isthmus.cli.cluster import Cluster, step
 from isthmus.cli.errors import CommandError
 from isthmus.cli.network_check import End, Plan
 from isthmus.cli.network_plan import forge_public_key
@@ -37,24 +37,26 @@ async def exchange_keys(
     plan: Plan, server: GatewayServer, client: GatewayClient, progress: Progress, deadline: Deadline
 ) -> None:
     """Give each end the public key of the other. Raises CommandError."""
-    of_server = await _read_key(plan.server, GATEWAY_SERVERS, server, progress, deadline)
+    of_server = await read_gateway_key(plan.server.cluster, GATEWAY_SERVERS, server, progress, deadline)
     await _write_key(plan.client, of_server, (GATEWAY_CLIENTS, client), progress, deadline)
-    of_client = await _read_key(plan.client, GATEWAY_CLIENTS, client, progress, deadline)
+    of_client = await read_gateway_key(plan.client.cluster, GATEWAY_CLIENTS, client, progress, deadline)
     await _write_key(plan.server, of_client, (GATEWAY_SERVERS, server), progress, deadline)
 
 
-async def _read_key(
-    end: End, resource: Resource[Any], gateway: Object, progress: Progress, deadline: Deadline
+async def read_gateway_key(
+    cluster: Cluster, resource: Resource[Any], gateway: Object, progress: Progress, deadline: Deadline
 ) -> str:
-    with step(progress, f"Key of the gateway of {end.cluster.id}", end.cluster) as current:
+    """The public key (base64) of a GatewayServer or GatewayClient of the cluster. Raises CommandError."""
+    namespace = gateway.metadata.namespace
+    with step(progress, f"Key of the gateway of {cluster.id}", cluster) as current:
 
         async def find() -> str | None:
-            found = await end.cluster.client.find(resource, gateway.metadata.name, end.namespace)
+            found = await cluster.client.find(resource, gateway.metadata.name, namespace)
             reference = found.status.secret_ref if found is not None else None
             if reference is None or not reference.name:
                 current.update(f"{resource.kind} {gateway.key} names no key Secret yet")
                 return None
-            secret = await end.cluster.client.find(SECRETS, reference.name, end.namespace)
+            secret = await cluster.client.find(SECRETS, reference.name, namespace)
             key = secret.data.get("publicKey", "") if secret is not None and not secret.deleting else ""
             current.update("" if key else f"Secret {reference.name} has no public key yet")
             return key or None
@@ -63,12 +65,12 @@ async def _read_key(
             find,
             deadline.within(PATIENCE),
             current,
-            f"{end.cluster.title} told no key of its gateway",
+            f"{cluster.title} told no key of its gateway",
             f"look at the status of {resource.kind} {gateway.key}",
         )
     if not is_key(key):
         raise CommandError(
-            f"the gateway of {end.cluster.title} has a public key that is not {KEY_BYTES} bytes long",
+            f"the gateway of {cluster.title} has a public key that is not {KEY_BYTES} bytes long",
             f"delete the Secret that {resource.kind} {gateway.key} names in its status, so that it is made anew",
         )
     return key

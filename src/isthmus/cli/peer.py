@@ -46,7 +46,13 @@ from isthmus.cli.preflight import (
     read_keys,
 )
 from isthmus.cli.progress import Progress
-from isthmus.cli.resources import Request, await_virtual_node, merge_resources, request_resources
+from isthmus.cli.resources import (
+    Provider,
+    Request,
+    await_virtual_node,
+    merge_resources,
+    request_resources,
+)
 from isthmus.cli.waiting import Deadline
 from isthmus.kube.credentials import Credentials
 
@@ -138,9 +144,10 @@ async def _peer(local: Credentials, remote: Credentials, namespaces: tuple[str, 
         proxy_url = await find_in_band_proxy(pair) if wish.in_band else wish.proxy_url
         await authenticate(pair, keys, progress, deadline, proxy_url)
         if wish.request is not None:
-            granted = await request_resources(pair, wish.request, progress, deadline)
+            provider = Provider(pair.local, pair.local_namespace, pair.remote.id)
+            granted = await request_resources(provider, wish.request, progress, deadline)
             if granted and wish.request.create_virtual_node:
-                await await_virtual_node(pair, progress, deadline)
+                await await_virtual_node(pair.local, pair.local_namespace, pair.remote.id, progress, deadline)
     click.echo(f"{pair.local.id} is peered with {pair.remote.id}")
 
 
@@ -169,7 +176,7 @@ def _read_flags(flags: dict[str, Any]) -> Wish:
     """What all flags ask for. Raises CommandError (exit code 2) where they contradict each other."""
     disabled, in_band = flags["networking_disabled"], flags["in_band"]
     given = (*list_given(flags), *(["--in-band"] if in_band else []))
-    network, proxy_url = read_wish(flags), _check_proxy(flags["proxy_url"])
+    network, proxy_url = read_wish(flags), check_proxy(flags["proxy_url"])
     if disabled and in_band:
         raise CommandError(
             "--in-band: there is no tunnel to go through with --networking-disabled",
@@ -203,7 +210,8 @@ def _read_request(flags: dict[str, Any]) -> Request | None:
     return Request(flags["resource_slice_class"], resources, flags["create_virtual_node"])
 
 
-def _check_proxy(url: str) -> str:
+def check_proxy(url: str) -> str:
+    """The URL of --proxy-url as given. Raises CommandError (exit code 2) where it is none."""
     parts = urlsplit(url)
     if url and (parts.scheme not in ("http", "https") or not parts.hostname):
         raise CommandError(f'--proxy-url "{url}" is no URL of a proxy', "write http://host:port", code=2)

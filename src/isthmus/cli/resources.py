@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from isthmus.api.authentication import RESOURCE_SLICES, Condition, ResourceSlice
 from isthmus.api.offloading import VIRTUAL_NODES
 from isthmus.api.quantity import parse_quantity
-from isthmus.cli.cluster import step
+from isthmus.cli.cluster import Cluster, step
 from isthmus.cli.errors import CommandError
-from isthmus.cli.preflight import Pair
 from isthmus.cli.progress import Progress, Step
 from isthmus.cli.waiting import Deadline, wait_for
 from isthmus.cli.writes import write
@@ -30,18 +29,32 @@ class Request:
     class_: str = "default"
     resources: dict[str, str] = field(default_factory=dict)
     create_virtual_node: bool = True
+    name: str = ""
+    """Of the slice; "" is the provider's id."""
 
 
-async def request_resources(pair: Pair, request: Request, progress: Progress, deadline: Deadline) -> bool:
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Whom to ask: the consumer's cluster, its tenant namespace for the provider, and the provider's id."""
+
+    cluster: Cluster
+    namespace: str
+    id: str
+
+
+async def request_resources(
+    provider: Provider, request: Request, progress: Progress, deadline: Deadline
+) -> bool:
     """Create or change the ResourceSlice and wait for the provider's word; True where resources were granted.
 
     Raises CommandError where the provider denies, with its reason.
     """
-    client, namespace, name = pair.local.client, pair.local_namespace, pair.remote.id
-    with step(progress, f"Resource slice {name}", pair.local) as current:
+    client, namespace, name = provider.cluster.client, provider.namespace, request.name or provider.id
+    with step(progress, f"Resource slice {name}", provider.cluster) as current:
         manifest = forge_resource_slice(
-            pair.remote.id,
+            provider.id,
             namespace,
+            name=name,
             class_=request.class_,
             resources=request.resources,
             create_virtual_node=request.create_virtual_node,
@@ -61,28 +74,28 @@ async def request_resources(pair: Pair, request: Request, progress: Progress, de
             lambda: decided("Authentication"),
             deadline,
             current,
-            f"{pair.remote.title} did not decide on resource slice {namespace}/{name}",
-            "look at the logs of both controllers, then run peer again",
+            f"cluster {provider.id} did not decide on resource slice {namespace}/{name}",
+            "look at the logs of both controllers, then run this again",
         )
-        _require(pair, accepted, "the authentication")
+        _require(provider.id, name, accepted, "the authentication")
         patience = deadline if request.class_ in ("", "default") else deadline.within(CLASS_PATIENCE)
         try:
             granted = await wait_for(
                 lambda: decided("Resources"),
                 patience,
                 current,
-                f"{pair.remote.title} did not decide on the resources of slice {name}",
-                "look at the log of its controller, then run peer again",
+                f"cluster {provider.id} did not decide on the resources of slice {name}",
+                "look at the log of its controller, then run this again",
             )
         except CommandError:
             if patience is deadline:
                 raise
             progress.warn(
-                f'class "{request.class_}": its controller in {pair.remote.id} has not decided yet',
-                pair.local.tag,
+                f'class "{request.class_}": its controller in {provider.id} has not decided yet',
+                provider.cluster.tag,
             )
             return False
-        _require(pair, granted, "the resources")
+        _require(provider.id, name, granted, "the resources")
     return True
 
 
@@ -115,34 +128,35 @@ def _state(found: ResourceSlice | None) -> str:
     return ", ".join(known) or "no answer yet"
 
 
-def _require(pair: Pair, condition: Condition, what: str) -> None:
+def _require(provider: str, name: str, condition: Condition, what: str) -> None:
     if condition.status != "Accepted":
         raise CommandError(
-            f"{pair.remote.title} denied {what} of slice {pair.remote.id}: {condition.reason} {condition.message}",
-            f"ask its administrator; isthmus unpeer undoes what was made, {pair.remote.id} keeps nothing of it",
+            f"cluster {provider} denied {what} of slice {name}: {condition.reason} {condition.message}",
+            f"ask its administrator; isthmus unpeer undoes what was made, {provider} keeps nothing of it",
         )
 
 
-async def await_virtual_node(pair: Pair, progress: Progress, deadline: Deadline) -> None:
+async def await_virtual_node(
+    cluster: Cluster, namespace: str, name: str, progress: Progress, deadline: Deadline
+) -> None:
     """Wait until the virtual node is Ready. Raises CommandError with the state it was last seen in."""
-    name = pair.remote.id
-    with step(progress, f"Virtual node {name} Ready", pair.local) as current:
+    with step(progress, f"Virtual node {name} Ready", cluster) as current:
 
         async def is_ready() -> bool | None:
-            virtual = await pair.local.client.find(VIRTUAL_NODES, name, pair.local_namespace)
+            virtual = await cluster.client.find(VIRTUAL_NODES, name, namespace)
             if virtual is None:
                 current.update("VirtualNode not there yet")
                 return None
             if virtual.spec.create_node is False:
                 return True
-            return _node_is_ready(await pair.local.client.find(NODES, name), current)
+            return _node_is_ready(await cluster.client.find(NODES, name), current)
 
         await wait_for(
             is_ready,
             deadline,
             current,
-            f"virtual node {name} of {pair.local.title} did not become Ready",
-            f"look at the log of the controller in namespace {pair.local.namespace}, then run peer again",
+            f"virtual node {name} of {cluster.title} did not become Ready",
+            f"look at the log of the controller in namespace {cluster.namespace}, then run this again",
         )
 
 

@@ -40,7 +40,7 @@ from isthmus.kube.credentials import Credentials
 from isthmus.kube.errors import KubeError
 
 UNREACHABLE = (
-    "isthmus unpeer needs both clusters; what to do when one is gone for good comes with force unpeer"
+    "isthmus unpeer needs both clusters; where the provider is gone for good, run isthmus force unpeer ID"
 )
 
 
@@ -95,7 +95,7 @@ async def _unpeer(local: Credentials, remote: Credentials, namespaces: tuple[str
         connect(local, "local", namespaces[0]) as here,
         connect(remote, "remote", namespaces[1]) as there,
     ):
-        pair = await _find_peering(Pair(here, there), progress)
+        pair = await find_peering(Pair(here, there), progress)
         peering = Peering(pair)
         bidirectional = bool(await peering.reverse_tenant().list())
         if bidirectional and wish.delete_namespaces:
@@ -124,7 +124,7 @@ async def _unpeer(local: Credentials, remote: Credentials, namespaces: tuple[str
     )
 
 
-async def _find_peering(pair: Pair, progress: Progress) -> Pair:
+async def find_peering(pair: Pair, progress: Progress) -> Pair:
     """Reach both clusters and find the tenant namespaces of the peering. Raises CommandError."""
     with progress.step("Reaching both clusters") as current:
         try:
@@ -162,19 +162,26 @@ async def _end(peering: Peering, progress: Progress, deadline: Deadline) -> int:
     for title, groups in (
         ("Resource slices removed", [peering.slices()]),
         ("Namespace mappings removed", [peering.namespace_maps()]),
-        ("Identities removed", [peering.identities(), peering.renewals()]),
     ):
         with step(progress, title, pair.local) as current:
             found += await remove(groups, deadline, current, _advice(pair))
+    return found + await end_authentication(peering, progress, deadline, _advice(pair))
+
+
+async def end_authentication(peering: Peering, progress: Progress, deadline: Deadline, mend: str) -> int:
+    """Remove the identity on the provider and all proofs of it; returns how many objects there were."""
+    pair = peering.pair
+    with step(progress, "Identities removed", pair.local) as current:
+        found = await remove([peering.identities(), peering.renewals()], deadline, current, mend)
     with step(progress, "Kubeconfigs removed", pair.local) as current:
-        await await_gone([peering.kubeconfigs()], deadline, current, _advice(pair))
+        await await_gone([peering.kubeconfigs()], deadline, current, mend)
     with step(progress, f"Tenant {pair.local.id} removed", pair.remote) as current:
-        found += await remove([peering.tenant()], deadline, current, _advice(pair))
+        found += await remove([peering.tenant()], deadline, current, mend)
     with (
         progress.step("Nonces and certificates removed") as current,
         explained(pair.remote, "removing secrets"),
     ):
-        found += await remove(peering.proofs(), deadline, current, _advice(pair))
+        found += await remove(peering.proofs(), deadline, current, mend)
     return found
 
 

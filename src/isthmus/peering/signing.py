@@ -152,7 +152,7 @@ async def _sign(client: Client, request: CertificateRequest) -> Certificate:
     name, uid = created.metadata.name, created.metadata.uid
     try:
         await client.patch(CSRS, name, forge_approval(timestamp()), subresource="approval")
-        pem = await _issued(client, name)
+        pem = await await_certificate(client, name)
         return Certificate(pem, read_validity(pem.decode()))
     except ValueError as error:
         raise SigningError(
@@ -163,8 +163,11 @@ async def _sign(client: Client, request: CertificateRequest) -> Certificate:
         await asyncio.shield(_discard(client, name, uid))
 
 
-async def _issued(client: Client, name: str) -> bytes:
-    """Wait for the certificate. Polled: a watch would be one more connection for a few hundred milliseconds."""
+async def await_certificate(client: Client, name: str) -> bytes:
+    """The certificate (PEM) of an approved request. Raises SigningError where none comes.
+
+    Polled: a watch would be one more connection for a few hundred milliseconds.
+    """
     pause = _FIRST_POLL
     try:
         async with asyncio.timeout(SIGNING_BOUND):
