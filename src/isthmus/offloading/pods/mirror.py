@@ -20,6 +20,7 @@ from isthmus.offloading.pods.status import (
     TERMINAL,
     Facts,
     Status,
+    lost_status,
     map_status,
     restart_policy_of,
     terminated_status,
@@ -65,6 +66,18 @@ async def mark_unavailable(context: PodContext, pod: Pod, memory: PodMemory) -> 
     marks = {"labels": {labels.REMOTE_UNAVAILABLE: labels.TRUE}}
     marked = pod.metadata.labels.get(labels.REMOTE_UNAVAILABLE) == labels.TRUE
     await write_status(context.local, pod, memory, wanted, {} if marked else marks, metadata_alone=True)
+
+
+def may_have_ended(pod: Pod) -> bool:
+    """Whether the pod is of a kind that ends and was seen at the provider: without a trace of it there, only whoever
+    made it can know whether it is to run again."""
+    return REMOTE_POD_UID in pod.metadata.annotations and restart_policy_of(pod.spec) != "Always"
+
+
+async def give_up(context: PodContext, pod: Pod, memory: PodMemory) -> None:
+    """End a pod of which the provider has nothing left."""
+    present: Status = msgspec.json.decode(pod.status)
+    await write_status(context.local, pod, memory, lost_status(present, _now()))
 
 
 async def _without_remote(

@@ -16,7 +16,7 @@ from isthmus.api import labels
 from isthmus.kube.builtin import PODS, Pod
 from isthmus.kube.errors import Conflict, NotFound
 from isthmus.kube.objects import Key
-from isthmus.offloading.pods.creation import create_shadow, find_shadow
+from isthmus.offloading.pods.creation import create_shadow, find_shadow, is_shadow_of
 from isthmus.offloading.pods.fallback import REFLECTION_DISABLED, Verdict, barred, plan_fallback
 from isthmus.offloading.pods.inplace import follow_changes
 from isthmus.offloading.pods.local import remove, write_status
@@ -27,7 +27,7 @@ from isthmus.offloading.pods.metadata import (
     plan_metadata_patch,
     removed_keys,
 )
-from isthmus.offloading.pods.mirror import mark_unavailable, mirror_status
+from isthmus.offloading.pods.mirror import give_up, mark_unavailable, may_have_ended, mirror_status
 from isthmus.offloading.pods.provider import PodContext
 from isthmus.offloading.pods.status import TERMINAL, phase_of
 from isthmus.offloading.pods.twin import SHADOWS, Shadow, TwinNamespace
@@ -86,6 +86,12 @@ class PodReconciler:
         remote = twin.pod(pod.metadata.name)
         if shadow is None:
             if remote is not None and remote.deleting:
+                return None
+            if may_have_ended(pod):
+                found = await find_shadow(self._context, twin, pod.metadata.name)
+                if found is not None and is_shadow_of(found, pod, self._context):
+                    return LATER
+                await give_up(self._context, pod, memory)
                 return None
             return await create_shadow(self._context, twin, pod, memory)
         again = None

@@ -17,6 +17,7 @@ Status = dict[str, Any]
 
 TERMINAL = frozenset({"Succeeded", "Failed"})
 REMOTE_POD_TERMINATED = "RemotePodTerminated"
+REMOTE_POD_LOST = "RemotePodLost"
 REMOTE_POD_MISSING = "RemotePodMissing"
 REMOTE_UNAVAILABLE = "RemoteUnavailable"
 FAILED_REFLECTION = "FailedReflection"
@@ -104,6 +105,13 @@ def terminated_status(local: Mapping[str, Any], phase: str, now: str) -> Status:
     message = "The remote pod ended and was removed before its last status could be read"
     status = unready_status(local, REMOTE_POD_TERMINATED, message, now)
     return {**status, "phase": phase, "reason": REMOTE_POD_TERMINATED, "message": message}
+
+
+def lost_status(local: Mapping[str, Any], now: str) -> Status:
+    """The local status of a pod that may have ended, once the provider knows nothing of it any more."""
+    message = "The provider has nothing left of the remote pod, which may have ended: it is not run again"
+    status = unready_status(local, REMOTE_POD_LOST, message, now)
+    return {**status, "phase": "Failed", "reason": REMOTE_POD_LOST, "message": message}
 
 
 def failed_reflection_status(local: Mapping[str, Any], message: str) -> Status:
