@@ -31,6 +31,7 @@ KINDS = {
     "events": ("v1", "Event"),
     "namespaces": ("v1", "Namespace"),
     "pods": ("v1", "Pod"),
+    "virtualnodes": ("offloading.liqo.io/v1beta1", "VirtualNode"),
     "shadowpods": ("offloading.liqo.io/v1beta1", "ShadowPod"),
 }
 

@@ -129,6 +129,7 @@ def _module_rules(values: Values) -> tuple[list[Manifest], list[Manifest]]:
         "isthmus.offloading.kubelet.rbac": offloading,
         "isthmus.reflection.rbac": offloading,
         "isthmus.network.ipam.rbac": values.networking.enabled,
+        "isthmus.network.addresses.rbac": values.networking.enabled,
         "isthmus.network.configuration.rbac": values.networking.enabled,
         "isthmus.network.gateways.rbac": values.networking.enabled,
     }

@@ -13,6 +13,7 @@ from isthmus.kube.options import Options
 from isthmus.kube.reconcile import Controller
 from isthmus.network.addresses.api_server import SLICE_SELECTOR, ApiServerReconciler
 from isthmus.network.addresses.forge import API_SERVER_NAMESPACE, SLICES
+from isthmus.network.addresses.pods import PodAddresses
 
 __all__ = ["setup"]
 
@@ -20,6 +21,8 @@ __all__ = ["setup"]
 def setup(manager: Manager, options: Options) -> None:
     """Add the controllers of these IPs to the process."""
     _set_up_api_server(manager, options)
+    if "offloading" in options.modules:
+        manager.add(PodAddresses(manager).controller())
 
 
 def _set_up_api_server(manager: Manager, options: Options) -> None:
