@@ -33,6 +33,8 @@ class Health:
     def __init__(self) -> None:
         self.ready = False
         self.reason = "starting"
+        self.faults: Callable[[], tuple[str, ...]] = tuple
+        """What keeps the role from being ready, in words."""
         self.metrics: Callable[[], dict[str, float]] = dict
 
     async def answer(self, request: Request) -> Answer:
@@ -40,7 +42,8 @@ class Health:
         if request.path == "/healthz" or (request.path == "/readyz" and self.ready):
             return Answer(body=b"ok", content_type="text/plain")
         if request.path == "/readyz":
-            return Answer(status=503, body=self.reason.encode(), content_type="text/plain")
+            words = "; ".join((self.reason, *self.faults()))
+            return Answer(status=503, body=words.encode(), content_type="text/plain")
         if request.path == "/metrics":
             lines = [f"{name} {value}\n" for name, value in self.metrics().items()]
             return Answer(body="".join(lines).encode(), content_type="text/plain; version=0.0.4")

@@ -100,6 +100,30 @@ def test_no_datagram_does_harm(data: bytes) -> None:
     assert liveness.value == "Connecting"
 
 
+TEXTS = st.one_of(st.sampled_from(["PING", "PONG", "milan", "rome", "s", ""]), st.text(max_size=300))
+FORGED = st.fixed_dictionaries({"clusterID": TEXTS, "msgType": TEXTS, "timeStamp": TEXTS}).map(json.dumps)
+
+
+@given(FORGED, st.sampled_from([PEER, "169.254.18.2", "10.0.0.1"]), st.integers(0, 400))
+def test_only_the_true_answer_connects_and_the_rest_is_answered_or_counted(
+    text: str, source: str, kept: int
+) -> None:
+    data = text.encode()[: len(text) - kept] if kept < len(text) else text.encode()
+    liveness = Liveness("milan", PEER, interval=2.0, threshold=5, now=0.0)
+    liveness.ping(0.0, "s")
+    answer = liveness.receive(data, source, 0.1)
+    if source != PEER:
+        assert answer is None
+    try:
+        message = json.loads(data)
+    except ValueError:
+        message = {}
+    answers = message == {"clusterID": "milan", "msgType": "PONG", "timeStamp": "s"} and source == PEER
+    assert (liveness.value == "Connected") == answers
+    # Each datagram is one of the three: an answer to us, a ping that we answer, or dropped and counted.
+    assert liveness.dropped == int(answer is None and not answers)
+
+
 def test_unanswered_pings_are_not_kept_for_ever(liveness: Liveness) -> None:
     pings = [liveness.ping(100.0 + n, str(n)) for n in range(1000)]
     liveness.receive(pong(pings[0]), PEER, 1100.0)

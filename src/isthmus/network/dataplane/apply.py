@@ -25,6 +25,13 @@ MakeTunnel = Callable[[Link], Awaitable[None]]
 """Makes the device of a tunnel; raises CommandError."""
 
 
+def lacks_support(words: str) -> bool:
+    """Whether a program's words say that the kernel has no such kind of object, rather than that one is wrong."""
+    return any(
+        sign in words for sign in ("Unknown device type", "Operation not supported", "Protocol not supported")
+    )
+
+
 async def _no_tunnel(link: Link) -> None:
     raise CommandError(f"{link.name}: nothing here makes tunnels")
 
@@ -45,6 +52,7 @@ class DataPlane:
         done: list[str] = []
         failures: list[str] = []
         # Translation comes before routes on the way up, so that no packet passes untranslated.
+        failures += await self._missing(state)
         for step in (self._tables, self._links, self._sysctls, self._neighbours, self._routes, self._rules):
             try:
                 done += await step(state)
@@ -57,6 +65,17 @@ class DataPlane:
         if failures:
             raise CommandError("; ".join(failures))
         return done
+
+    async def _missing(self, state: State) -> list[str]:
+        """What the kernel lacks of nftables, which every plan needs; asked only until the first table was made."""
+        if not state.tables or self._listings:
+            return []
+        try:
+            await self._commands.run("nft", "list", "tables")
+        except CommandError as error:
+            if lacks_support(str(error)):
+                return [f"this kernel has no nftables: load the module nf_tables on the nodes ({error})"]
+        return []
 
     async def remove(self) -> list[str]:
         """Take away everything of ours and put sysctls back. Raises CommandError after doing the rest."""
@@ -85,13 +104,23 @@ class DataPlane:
                 present = {}
             if not present:
                 if link.kind == "vxlan":
-                    done += await self._batch(links.creation(link))
+                    done += await self._make_overlay(link)
                 else:
                     await self._make_tunnel(link)
                     done.append(f"link add {link.name} type wireguard")
                 present = await self._device(link.name)
             done += await self._batch(links.changes(link, present))
         return done
+
+    async def _make_overlay(self, link: Link) -> list[str]:
+        try:
+            return await self._batch(links.creation(link))
+        except CommandError as error:
+            if not lacks_support(str(error)):
+                raise
+            raise CommandError(
+                f"this kernel makes no device of type vxlan: load the module vxlan on the nodes ({error})"
+            ) from error
 
     async def _sysctls(self, state: State) -> list[str]:
         found, done = dict(self._found), []

@@ -102,6 +102,7 @@ class Gateway:
     async def run(self, health: Health) -> None:
         """Run until cancelled or the lead is lost (LeadLostError)."""
         health.metrics = self.metrics
+        health.faults = lambda: self.keeper.faults
         try:
             if self._settings.replicas <= 1:
                 await self._work(health)

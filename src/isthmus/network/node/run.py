@@ -81,6 +81,7 @@ class Agent:
 
     async def run(self, health: Health) -> None:
         """Run until cancelled; the data path stays, unless this node was left."""
+        health.faults = lambda: self.keeper.faults
         get = self._informers.get
         self._own = get(INTERNAL_NODES, field_selector=f"metadata.name={self._settings.node_name}")
         self._fabrics = get(INTERNAL_FABRICS)
