@@ -223,7 +223,7 @@ def _probe_names(probe: Probe) -> str:
             found, problem = {str(answer[4][0]) for answer in answers}, ""
         except OSError as error:
             found, problem = set(), str(error)
-        if found == expected:
+        if expected <= found and len(found) == probe.count:
             return ""
         if time.monotonic() > end:
             break
@@ -231,9 +231,10 @@ def _probe_names(probe: Probe) -> str:
     if problem:
         raise ProbeError(f"the name {probe.address} is not known: {problem}")
     lacking, strange = ", ".join(sorted(expected - found)), ", ".join(sorted(found - expected))
-    parts = [f"lacks {lacking}"] if lacking else []
-    parts += [f"has also {strange}"] if strange else []
-    raise ProbeError(f"the answer for {probe.address} {' and '.join(parts)}")
+    raise ProbeError(
+        f"{probe.address} has {len(found)} addresses instead of {probe.count}: it lacks {lacking or 'none'}, has "
+        f"beside the expected ones {strange or 'none'}"
+    )
 
 
 _PERFORM: dict[str, Callable[[Probe], str]] = {

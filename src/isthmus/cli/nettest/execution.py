@@ -22,7 +22,7 @@ from isthmus.cli.waiting import Deadline
 from isthmus.kube.errors import KubeError
 from isthmus.kube.remote_command import run_command
 
-PARALLEL = 6
+PARALLEL = 4
 """Pods that probe at a time: more would measure their nodes' processors rather than the network."""
 COMMAND = ["/usr/bin/python3", "-m", "isthmus", "probe", "run"]
 GRACE = 30.0

@@ -104,9 +104,12 @@ def _to_replicas(
 
 def _to_names(topology: Topology) -> Iterator[Check]:
     for view in topology.services:
-        seen = tuple(topology.see(view.cluster, pod) for pod in topology.replicas(view.owner))
+        replicas = topology.replicas(view.owner)
+        seen = tuple(topology.see(view.cluster, pod) for pod in replicas)
         for source in _users(topology, view):
-            probe = Probe(0, "names", HEADLESS, expected=tuple(one for one in seen if one))
+            probe = Probe(
+                0, "names", HEADLESS, expected=tuple(one for one in seen if one), count=len(replicas)
+            )
             yield Check(NAMES, source, f"headless Service of {view.owner}", view.cluster, "", probe)
 
 

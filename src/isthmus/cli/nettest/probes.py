@@ -21,7 +21,7 @@ Protocol = Literal["tcp", "udp", "icmp", "connect", "names"]
 
 class Probe(Struct, frozen=True, omit_defaults=True):
     """One thing to try: `size` bytes there and back; with `replicas` until each of them (names of pods) has
-    answered; `names` looks `address` up and compares with `expected` addresses."""
+    answered; `names` looks `address` up, for `count` addresses with the `expected` ones among them."""
 
     id: int
     protocol: Protocol
@@ -30,6 +30,7 @@ class Probe(Struct, frozen=True, omit_defaults=True):
     size: int = 0
     replicas: tuple[str, ...] = ()
     expected: tuple[str, ...] = ()
+    count: int = 0
 
 
 class Work(Struct, frozen=True):

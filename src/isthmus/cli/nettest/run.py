@@ -46,23 +46,31 @@ class Findings:
 
 async def examine(clusters: Sequence[Cluster], wish: Wish, progress: Progress) -> Findings:
     """Run the test. Raises CommandError where it cannot be done; failed probes are findings."""
-    deadline = Deadline(wish.timeout)
     try:
-        found = await _survey_all(clusters, wish, progress)
-        notes = _tell_unready(found)
-        if not any(other in one.site.ranges for one in found.values() for other in found):
-            raise CommandError(
-                f"the pod networks of {', '.join(found)} are not joined: none has a settled Configuration for another",
-                "run isthmus peer or isthmus network connect, and see isthmus info",
-            )
-        topology = await _deploy_all(found, wish, progress, deadline)
-        notes += [f"{one} is not joined with {other}: not tested" for one, other in topology.separate()]
-        for note in notes:
-            progress.note(note)
-        return Findings(await _perform_all(topology, found, wish, progress, deadline), notes)
+        return await _examine(clusters, wish, progress)
     finally:
         if wish.remove:
-            await workload.remove(clusters, progress, Deadline(REMOVAL_PATIENCE))
+            try:
+                await workload.remove(clusters, progress, Deadline(REMOVAL_PATIENCE))
+            except CommandError as error:
+                # What the test found, or was stopped by, matters more.
+                progress.warn(str(error))
+
+
+async def _examine(clusters: Sequence[Cluster], wish: Wish, progress: Progress) -> Findings:
+    deadline = Deadline(wish.timeout)
+    found = await _survey_all(clusters, wish, progress)
+    notes = _tell_unready(found)
+    if not any(other in one.site.ranges for one in found.values() for other in found):
+        raise CommandError(
+            f"the pod networks of {', '.join(found)} are not joined: none has a settled Configuration for another",
+            "run isthmus peer or isthmus network connect, and see isthmus info",
+        )
+    topology = await _deploy_all(found, wish, progress, deadline)
+    notes += [f"{one} is not joined with {other}: not tested" for one, other in topology.separate()]
+    for note in notes:
+        progress.note(note)
+    return Findings(await _perform_all(topology, found, wish, progress, deadline), notes)
 
 
 async def _survey_all(clusters: Sequence[Cluster], wish: Wish, progress: Progress) -> dict[str, Surveyed]:
@@ -106,17 +114,16 @@ async def _deploy_all(
     wanted = {id_: workload.list_wanted(one, tuple(found), basic) for id_, one in found.items()}
     twins: dict[str, str] = {}
 
-    async def deploy_one(one: Surveyed) -> list[ProbePod]:
-        mine = wanted[one.site.id]
+    # One after the other, as there is one line that shows progress; pods of all start while the first are awaited.
+    for id_, one in found.items():
         await workload.prepare_namespace(one.cluster, progress, deadline)
-        if _providers(one, mine):
-            twins[one.site.id] = await workload.offload_namespace(one.cluster, progress, deadline)
-        await workload.deploy(one, mine, images, balancers, progress, deadline)
-        return await workload.await_pods(one, mine, progress, deadline)
-
-    pods = await asyncio.gather(*(deploy_one(one) for one in found.values()))
-    sites = {one.site.id: one.site for one in found.values()}
-    topology = Topology(sites, tuple(pod for some in pods for pod in some))
+        if _providers(one, wanted[id_]):
+            twins[id_] = await workload.offload_namespace(one.cluster, progress, deadline)
+        await workload.deploy(one, wanted[id_], images, balancers, progress, deadline)
+    pods: list[ProbePod] = []
+    for id_, one in found.items():
+        pods += await workload.await_pods(one, wanted[id_], progress, deadline)
+    topology = Topology({id_: one.site for id_, one in found.items()}, tuple(pods))
     if basic:
         return topology
     services: list[ServiceView] = []
