@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from isthmus.controller.health import Health
 from isthmus.kube.client import Client
@@ -21,6 +22,9 @@ from isthmus.kube.errors import ConfigurationError, KubeError
 from isthmus.kube.lease import LeaderElection
 from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options, options_from_environment
+
+if TYPE_CHECKING:
+    from isthmus.network.summaries import NetworkSummaries
 
 LEASE = "66cf253f.ctrlmgr.liqo.io"
 """The name stock Liqo's controller manager elects its leader under: one of the two runs, never both."""
@@ -105,22 +109,27 @@ async def _until_lost(election: LeaderElection) -> None:
 
 def setup(manager: Manager, options: Options) -> None:
     """Wire the modules that are switched on; the others are not even imported."""
+    network = _setup_networking(manager, options) if "networking" in options.modules else None
     if "authentication" in options.modules:
         from isthmus import peering
 
-        peering.setup(manager, options)
+        peering.setup(manager, options, network)
     if "offloading" in options.modules:
         from isthmus import offloading
 
         offloading.setup(manager, options)
-    if "networking" in options.modules:
-        from isthmus.network import addresses, configuration, gateways, ipam
-
-        ipam.setup(manager, options, options.ipam_pools or ipam.DEFAULT_POOLS)
-        configuration.setup(manager, options)
-        addresses.setup(manager, options)
-        gateways.setup(manager, options)
     if options.proxy_port:
         from isthmus.network import proxy
 
         proxy.setup(manager, options)
+
+
+def _setup_networking(manager: Manager, options: Options) -> NetworkSummaries:
+    from isthmus.network import addresses, configuration, gateways, ipam
+    from isthmus.network.summaries import NetworkSummaries
+
+    ipam.setup(manager, options, options.ipam_pools or ipam.DEFAULT_POOLS)
+    configuration.setup(manager, options)
+    gateways.setup(manager, options)
+    addresses.setup(manager, options)
+    return NetworkSummaries(manager)

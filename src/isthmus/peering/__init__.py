@@ -6,12 +6,17 @@ process; `rbac` says what they must be allowed to do.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options
 
+if TYPE_CHECKING:
+    from isthmus.peering.foreign_clusters import NetworkView
 
-def setup(manager: Manager, options: Options) -> None:
-    """Run this module's controllers with the process."""
+
+def setup(manager: Manager, options: Options, network: NetworkView | None = None) -> None:
+    """Run this module's controllers with the process; `network` is None without the networking module."""
     from isthmus.peering.wiring import wire  # Late: the commands import this package for `handshake` alone.
 
-    wire(manager, options)
+    wire(manager, options, network)

@@ -6,23 +6,38 @@ in its status how each part of the peering does. It is never an input but for th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
 from isthmus.api import labels, names
 from isthmus.api.core import FOREIGN_CLUSTERS, ForeignCluster
 from isthmus.kube.errors import AlreadyExists
-from isthmus.kube.objects import Key, Manifest
+from isthmus.kube.objects import Key, Manifest, Object
+from isthmus.kube.reconcile import Controller
 from isthmus.peering.caches import PEER_INDEX, Caches
 from isthmus.peering.conditions import timestamp
 from isthmus.peering.context import Context
 from isthmus.peering.finalizers import drop_finalizer
-from isthmus.peering.peer_summaries import Facts, plan_status, summarize
+from isthmus.peering.peer_summaries import Facts, Finding, plan_status, summarize
 from isthmus.peering.peers import Peers
 from isthmus.peering.replication_release import is_control_plane_secret
+
+
+class NetworkView(Protocol):
+    """What the networking module knows of each peer; the entry point of the process hands it over."""
+
+    def watch(self, controller: Controller, keys: Callable[[Object], Iterable[Key]]) -> None:
+        """Feed a controller with the changes of all that bears on it."""
+
+    def conditions(self, peer: str) -> list[Finding]:
+        """The conditions towards a peer, none where the module is not in use with it."""
 
 
 class ForeignClusterReconciler:
     """Reconciles ForeignClusters."""
 
-    def __init__(self, context: Context, caches: Caches, peers: Peers) -> None:
+    def __init__(self, context: Context, caches: Caches, peers: Peers, network: NetworkView | None) -> None:
+        self._network = network
         self._context = context
         self._client = context.client
         self._caches = caches
@@ -72,6 +87,7 @@ class ForeignClusterReconciler:
             else [],
             nodes=list(caches.nodes.by_index(PEER_INDEX, peer)) if caches.nodes else [],
             peer=self._peers.find(peer),
+            networking=self._network.conditions(peer) if self._network is not None else [],
         )
 
 

@@ -21,6 +21,10 @@ from isthmus.peering.tenants import NO_HANDSHAKE
 API_SERVER_STATUS = "APIServerStatus"
 
 
+Finding = tuple[str, str, str, str]
+"""A condition: type, status, reason, message."""
+
+
 class Facts(Struct, frozen=True, kw_only=True):
     """The objects that are about one peer, and what its API server answered (None: it is not asked)."""
 
@@ -32,12 +36,20 @@ class Facts(Struct, frozen=True, kw_only=True):
     virtual_nodes: list[VirtualNode]
     nodes: list[Node]
     peer: Peer | None
+    networking: list[Finding] = []
+    """What the networking module says of the peer, nothing where it is not in use with it."""
 
     @property
     def empty(self) -> bool:
         """Whether nothing is left that is about the peer."""
         return not (
-            self.tenants or self.identities or self.slices or self.secrets or self.virtual_nodes or self.nodes
+            self.tenants
+            or self.identities
+            or self.slices
+            or self.secrets
+            or self.virtual_nodes
+            or self.nodes
+            or self.networking
         )
 
     @property
@@ -62,7 +74,10 @@ def summarize(facts: Facts, current: ForeignClusterStatus, generation: int, now:
         "observedGeneration": generation,
         "role": find_role(facts),
         "modules": {
-            "networking": {"enabled": False, "conditions": []},
+            "networking": {
+                "enabled": bool(facts.networking),
+                "conditions": _conditions(facts.networking, modules.networking.conditions, now),
+            },
             "authentication": {
                 "enabled": bool(tenant or identity or facts.secrets),
                 "conditions": _conditions(
@@ -88,10 +103,6 @@ def find_role(facts: Facts) -> str:
     if consumer and provider:
         return "ConsumerAndProvider"
     return "Consumer" if consumer else "Provider" if provider else "Unknown"
-
-
-Finding = tuple[str, str, str, str]
-"""A condition: type, status, reason, message."""
 
 
 def rule_on_authentication(facts: Facts) -> list[Finding]:

@@ -12,7 +12,7 @@ from isthmus.kube.ownership import controller_keys
 from isthmus.kube.reconcile import Controller
 from isthmus.peering.caches import PEER_INDEX, REPLICATED_KINDS, Caches, peer_keys, peer_of
 from isthmus.peering.context import Context
-from isthmus.peering.foreign_clusters import ForeignClusterReconciler
+from isthmus.peering.foreign_clusters import ForeignClusterReconciler, NetworkView
 from isthmus.peering.identities import IdentityReconciler, SliceIdentityReconciler
 from isthmus.peering.keys import ClusterKeys
 from isthmus.peering.nonces import (
@@ -35,7 +35,7 @@ SIGNING_WORKERS = 4
 """Reconcilers that wait for the signer wait up to 30 s; the others at its side go on."""
 
 
-def wire(manager: Manager, options: Options) -> None:
+def wire(manager: Manager, options: Options, network: NetworkView | None) -> None:
     """Add this module's controllers to the manager."""
     keys = ClusterKeys(manager.client, options)
     context = Context(manager.client, manager.events, options, keys)
@@ -46,7 +46,11 @@ def wire(manager: Manager, options: Options) -> None:
     _wire_provider(manager, context, caches)
     _wire_consumer(manager, context, caches)
     _wire_replication(manager, context, caches, peers)
-    _wire_summaries(manager, context, caches, peers)
+    summaries = _wire_summaries(
+        manager, ForeignClusterReconciler(context, caches, peers, network), caches, peers
+    )
+    if network is not None:
+        network.watch(summaries, peer_keys)
 
 
 def _wire_nonces(manager: Manager, context: Context, caches: Caches) -> None:
@@ -125,8 +129,9 @@ def _wire_replication(manager: Manager, context: Context, caches: Caches, peers:
         controller.watch(caches.foreign_clusters, release.keys_of_foreign_cluster)
 
 
-def _wire_summaries(manager: Manager, context: Context, caches: Caches, peers: Peers) -> None:
-    reconciler = ForeignClusterReconciler(context, caches, peers)
+def _wire_summaries(
+    manager: Manager, reconciler: ForeignClusterReconciler, caches: Caches, peers: Peers
+) -> Controller:
     controller = manager.add(Controller("foreign cluster", calmly(reconciler.reconcile)))
     peers.changed = lambda cluster_id: controller.enqueue(Key("", cluster_id))
     controller.watch(caches.foreign_clusters)
@@ -137,6 +142,7 @@ def _wire_summaries(manager: Manager, context: Context, caches: Caches, peers: P
     if caches.virtual_nodes is not None and caches.nodes is not None:
         controller.watch(caches.virtual_nodes, peer_keys)
         controller.watch(caches.nodes, peer_keys)
+    return controller
 
 
 def _keys_in(objects: Iterable[Object]) -> list[Key]:
