@@ -13,6 +13,7 @@ from isthmus.network.dataplane.apply import DataPlane
 from isthmus.network.node.plan import plan_node
 from tests.network.netns.joined import MAPPED, NODE_OVERLAY, SEEN_POD, joined, node_facts
 from tests.network.netns.support import GATEWAY, NODE_INSIDE, POD, Cluster, Namespace
+from tests.network.netns.test_keeping import until
 
 UDP, TCP = socket.IPPROTO_UDP, socket.IPPROTO_TCP
 
@@ -205,3 +206,20 @@ async def test_what_someone_else_broke_is_repaired(pair: tuple[Cluster, Cluster]
         node.run(*harm)
         assert await plane.apply(state), harm
         assert present() == before, harm
+
+
+async def test_a_packet_of_the_overlay_that_comes_by_the_tunnel_is_dropped(
+    pair: tuple[Cluster, Cluster],
+) -> None:
+    async with joined(pair) as (rome, milan):
+        # Rome turns hostile: a packet of its own in a packet of the overlay, to milan's gateway itself.
+        rome.cluster.gateway.run("nft", "flush", "ruleset")
+        rome.cluster.gateway.run(
+            "ip", "rule", "add", "priority", "10", "to", "169.254.18.1", "lookup", "main"
+        )
+        counted = ("nft", "list", "chain", "ip", "isthmus", "liveness")
+        assert "counter packets 0" in milan.cluster.gateway.run(*counted)
+        hostile = rome.cluster.gateway.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        hostile.sendto(b"\x08" + bytes(60), ("169.254.18.1", 6091))
+        hostile.close()
+        await until(lambda: "counter packets 1" in milan.cluster.gateway.run(*counted), 5.0)

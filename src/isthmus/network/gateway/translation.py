@@ -36,6 +36,9 @@ def render_translation(wanted: Translation) -> str:
         "passage": ("filter hook forward priority mangle", _passage(wanted)),
         "liveness": ("filter hook input priority filter", [
             f"udp dport {hops.PING_PORT} iifname != \"{hops.TUNNEL}\" drop",
+            # The overlay's own packets never come by the tunnel or the overlay: inside one, a peer or a pod could
+            # hide another packet from all that is looked at on its way.
+            f"udp dport {wanted.port} iifname {{ \"{hops.OVERLAY}\", \"{hops.TUNNEL}\" }} counter drop",
         ]),
         "untracked_in": ("filter hook prerouting priority raw", [f"udp dport {wanted.port} notrack"]),
         "untracked_out": ("filter hook output priority raw", [f"udp dport {wanted.port} notrack"]),

@@ -75,6 +75,13 @@ def render_node_table(facts: NodeFacts) -> str:
         hosts = ", ".join(sorted(facts.masqueraded))
         lines.append(f'iifname "{hops.OVERLAY}" ip daddr {{ {hosts} }} masquerade')
     lines.append("}")
+    # The overlay's own packets never come by the overlay: in one, a peer could hide another from its gateway.
+    lines += [
+        "chain nested {",
+        "type filter hook input priority filter; policy accept;",
+        f'udp dport {facts.port} iifname "{hops.OVERLAY}" drop',
+        "}",
+    ]
     for hook in ("prerouting", "output"):
         # Untracked, the overlay costs half and no CNI masquerades it: outer addresses stay what they are.
         lines += [
