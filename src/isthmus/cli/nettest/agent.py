@@ -86,9 +86,11 @@ async def serve(name: str, host: str = "0.0.0.0", port: int = PORT) -> None:  # 
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
         lambda: DatagramEcho(name), local_addr=(host, port)
     )
-    async with server:
-        await _end_of_pod()
-    transport.close()
+    try:
+        async with server:
+            await _end_of_pod()
+    finally:
+        transport.close()
 
 
 class DatagramEcho(asyncio.DatagramProtocol):
