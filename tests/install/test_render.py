@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from isthmus.install.assignments import parse_assignments
 from isthmus.install.documents import to_documents
+from isthmus.install.errors import InstallError
 from isthmus.install.ownership import OWN_LABELS, OWN_SELECTOR
 from isthmus.install.render import render
 from isthmus.install.roles import merged_rules
@@ -109,7 +110,7 @@ def test_controller_is_found_as_liqoctl_looks_for_it() -> None:
 
 def test_controller_is_started_with_what_the_values_say() -> None:
     every = frozenset({"authentication", "networking", "offloading"})
-    assert options(rendered()) == Options(cluster_id="rome", modules=every)
+    assert options(rendered()) == Options(cluster_id="rome", modules=every, proxy_port=8118)
     chosen = options(
         rendered(
             "authentication.enabled=false,networking.enabled=false",
@@ -447,3 +448,34 @@ def permissions(rules: list[Any]) -> set[tuple[str, str, str, str]]:
 @given(RULES)
 def test_merging_rules_changes_no_permission(rules: list[Any]) -> None:
     assert permissions(merged_rules(rules)) == permissions(rules)
+
+
+def test_proxy_is_found_by_its_label_and_served_by_the_controller_that_is_ready() -> None:
+    manifests = rendered()
+    service = one(manifests, "Service", "liqo-proxy")
+    assert service["metadata"]["labels"]["app.kubernetes.io/name"] == "proxy"
+    (port,) = service["spec"]["ports"]
+    assert port["port"] == 8118
+    pod = controller(manifests)["spec"]["template"]
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    (container,) = pod["spec"]["containers"]
+    assert {p["name"]: p["containerPort"] for p in container["ports"]}[port["targetPort"]] == 8118
+    assert options(manifests).proxy_port == 8118
+
+
+def test_proxy_that_is_switched_off_leaves_nothing() -> None:
+    manifests = rendered("proxy.enabled=false")
+    assert "liqo-proxy" not in names(manifests, "Service")
+    assert options(manifests).proxy_port == 0
+
+
+@pytest.mark.parametrize("text", ["proxy.config.listeningPort=9443", "proxy.service.type=ExternalName"])
+def test_unusable_value_of_the_proxy_is_refused_by_name(text: str) -> None:
+    with pytest.raises(InstallError, match=text.partition("=")[0]):
+        rendered(text)
+
+
+def test_peers_pods_can_be_led_to_the_api_servers_own_addresses() -> None:
+    chosen = rendered("networking.apiServerAccessThroughEndpointSlices=true")
+    assert options(chosen).api_server_through_endpoint_slices
+    assert not options(rendered()).api_server_through_endpoint_slices

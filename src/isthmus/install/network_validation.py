@@ -9,11 +9,12 @@ import ipaddress
 import re
 
 from isthmus.install.errors import InstallError
-from isthmus.install.network_values import AddressManagement, Networking
+from isthmus.install.network_values import AddressManagement, Networking, Proxy
 from isthmus.network.ipam.installation import DEFAULT_EXTERNAL, DEFAULT_INTERNAL
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+_SERVICE_TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
 _IMPLEMENTATIONS = ("kernel", "userspace")
 _MOST_REPLICAS = 16
 _SMALLEST_RANGE = 30
@@ -56,6 +57,18 @@ def check_networking(networking: Networking) -> None:
             "leave it empty to take the kernel's where there is one",
         )
     node_ports(networking)
+
+
+def check_proxy(proxy: Proxy, taken: tuple[int, ...]) -> None:
+    """Raise InstallError for the first value of the proxy that cannot be used; `taken` are its pod's other ports."""
+    port, type_ = proxy.config.listening_port, proxy.service.type
+    if not 1024 <= port <= 65535 or port in taken:
+        raise InstallError(
+            f"value proxy.config.listeningPort: {port} cannot be used",
+            f"choose one of 1024 to 65535, not {', '.join(map(str, taken))}",
+        )
+    if type_ not in _SERVICE_TYPES:
+        raise InstallError(f'value proxy.service.type: "{type_}" is none of {", ".join(_SERVICE_TYPES)}')
 
 
 def node_ports(networking: Networking) -> bool | None:

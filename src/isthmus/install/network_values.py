@@ -16,6 +16,8 @@ from isthmus.network.ipam.installation import DEFAULT_EXTERNAL, DEFAULT_INTERNAL
 NODE_HEALTH_PORT = 17683
 """Where the agent of a node says how it is, on the loopback address of the node only."""
 
+PROXY_PORT = 8118
+
 
 def _small() -> dict[str, Any]:
     return {"requests": {"cpu": "10m", "memory": "24Mi"}}
@@ -117,10 +119,33 @@ class Fabric(Section, frozen=True, kw_only=True):
     pod: FabricPod = field(default_factory=FabricPod)
 
 
-class Networking(Section, frozen=True, kw_only=True):
-    """The networking module."""
+class ProxyService(Section, frozen=True, kw_only=True):
+    """The Service of the proxy; `type` is ClusterIP, NodePort or LoadBalancer."""
+
+    type: str = "ClusterIP"
+
+
+class ProxyConfig(Section, frozen=True, kw_only=True):
+    """Where the controller's pod serves the proxy; its Service is on 8118 always, which peers rely on."""
+
+    listening_port: int = PROXY_PORT
+
+
+class Proxy(Section, frozen=True, kw_only=True):
+    """The way to this cluster's API server for peers that cannot reach it but through the tunnel."""
 
     enabled: bool = True
+    service: ProxyService = field(default_factory=ProxyService)
+    config: ProxyConfig = field(default_factory=ProxyConfig)
+
+
+class Networking(Section, frozen=True, kw_only=True):
+    """The networking module; with `api_server_access_through_endpoint_slices` peers' pods are led to the API server's
+    own addresses and not to its Service's, which some networks cannot be reached by from outside."""
+
+    enabled: bool = True
+    api_server_access_through_endpoint_slices: bool = False
+    deny_direct_connections: bool = False
     geneve_port: int = OVERLAY_PORT
     gateway: Gateway = field(default_factory=Gateway)
     gateway_templates: GatewayTemplates = field(default_factory=GatewayTemplates)

@@ -42,6 +42,7 @@ def render(values: Values, namespace: str, version: str) -> list[Manifest]:
         *roles.remote_roles(namespace),
         *roles.controller_roles(values, namespace),
         workload.webhook_service(namespace),
+        *workload.proxy_service(values, namespace),
     ]
     if values.offloading.enabled:
         manifests.append(defaults.vk_options_template(values, namespace))

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import field
 
 from isthmus.install.errors import InstallError
-from isthmus.install.network_values import AddressManagement, Metrics, Networking
+from isthmus.install.network_values import AddressManagement, Metrics, Networking, Proxy
 from isthmus.install.section import Section
 
 IMAGE_NAME = "localhost/isthmus"
@@ -206,6 +206,7 @@ class Values(Section, frozen=True, kw_only=True):
     webhook: Webhook = field(default_factory=Webhook)
     virtual_kubelet: VirtualKubelet = field(default_factory=VirtualKubelet)
     metrics: Metrics = field(default_factory=Metrics)
+    proxy: Proxy = field(default_factory=Proxy)
     common: Common = field(default_factory=Common)
 
     @property

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from isthmus.api import labels, names
+from isthmus.install.network_values import PROXY_PORT
 from isthmus.install.values import Values
 from isthmus.kube.objects import Manifest
 from isthmus.kube.options import Options
@@ -72,7 +73,11 @@ def controller_options(values: Values) -> dict[str, Any]:
         default_node_resources={
             name: str(amount) for name, amount in values.offloading.default_node_resources.items()
         },
+        runtime_class=values.offloading.runtime_class.name,
         webhook_port=values.webhook.port,
+        proxy_port=values.proxy.config.listening_port if values.proxy.enabled else 0,
+        api_server_through_endpoint_slices=values.networking.api_server_access_through_endpoint_slices,
+        deny_direct_connections=values.networking.deny_direct_connections,
         ipam_pools=[] if tuple(values.ipam.pools) == DEFAULT_POOLS else values.ipam.pools,
     )
     chosen = msgspec.to_builtins(options, order="deterministic")
@@ -107,7 +112,9 @@ def _probe(path: str, period: int, failures: int) -> Manifest:
 
 
 def _container(values: Values) -> Manifest:
-    ports = (("kubelet", KUBELET_PORT), ("webhook", values.webhook.port), ("health", HEALTH_PORT))
+    ports = [("kubelet", KUBELET_PORT), ("webhook", values.webhook.port), ("health", HEALTH_PORT)]
+    if values.proxy.enabled:
+        ports.append(("proxy", values.proxy.config.listening_port))
     container: Manifest = {
         "name": COMPONENT,
         "image": values.image,
@@ -217,3 +224,25 @@ def webhook_service(namespace: str) -> Manifest:
             "selector": {labels.WEBHOOK_BACKEND: names.WEBHOOK_SERVICE},
         },
     }
+
+
+def proxy_service(values: Values, namespace: str) -> list[Manifest]:
+    """The Service that peers' CONNECTs come in by, found by its label (wire.md 1.1); none where the proxy is off.
+
+    Only the replica that leads is ready, and serves it.
+    """
+    if not values.proxy.enabled:
+        return []
+    own = {labels.APP_NAME: "proxy", labels.APP_COMPONENT: "networking"}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": names.PROXY_SERVICE, "namespace": namespace, "labels": own},
+            "spec": {
+                "type": values.proxy.service.type,
+                "ports": [{"name": "http", "port": PROXY_PORT, "targetPort": "proxy", "protocol": "TCP"}],
+                "selector": dict(SELECTOR),
+            },
+        }
+    ]

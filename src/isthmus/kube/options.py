@@ -46,6 +46,8 @@ class Options(Struct, frozen=True, kw_only=True):
         default_factory=lambda: {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "20Gi"}
     )
     """What a slice is granted of resources it did not name."""
+    runtime_class: str = "liqo"
+    """The name of the RuntimeClass with which a pod asks for a virtual node; it means nothing on a provider."""
     kubelet_port: int = 10250
     """Where the kubelet API of the virtual nodes listens."""
     webhook_port: int = 9443
@@ -54,6 +56,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """Where /healthz, /readyz and /metrics listen."""
     api_server_check_interval: float = 15.0
     """Seconds between checks of a provider's API server; 0 never checks."""
+    deny_direct_connections: bool = False
+    """Whether pods of third clusters that a consumer names by their own addresses are left out."""
     ipam_pools: list[str] = []
     """CIDRs that remapped ranges are taken from; none takes IPAM's own."""
     proxy_port: int = 0
