@@ -55,6 +55,7 @@ def test_strategies(strategy: str, selector: list[Any], expected: Any) -> None:
 def test_local_pods_and_pods_of_the_liqo_runtime_class_stay_as_they_are() -> None:
     assert plan_placement(pod(), offloading("Local")) == []
     assert plan_placement(pod(runtimeClassName="liqo"), offloading("Remote")) == []
+    assert plan_placement(pod(runtimeClassName="edge"), offloading("Remote"), "edge") == []
     assert plan_placement(pod(runtimeClassName="gvisor"), offloading("Remote"))
 
 

@@ -269,6 +269,12 @@ def test_runtime_class_precedence(
     assert forge_pod_spec({"runtimeClassName": own}, pod, terms).get("runtimeClassName") == expected
 
 
+def test_the_runtime_class_for_virtual_nodes_stays_here_whatever_its_name() -> None:
+    terms = Terms(IDENTITY, OffloadingPatch(), runtime_class="edge")
+    assert "runtimeClassName" not in forge_pod_spec({"runtimeClassName": "edge"}, make_pod(), terms)
+    assert forge_pod_spec({"runtimeClassName": "liqo"}, make_pod(), terms)["runtimeClassName"] == "liqo"
+
+
 def anti_affinity(annotations: dict[str, str]) -> dict[str, Any]:
     pod = with_annotations(annotations)
     labels = {"app": "web", "tier": "front", "pod-template-hash": "abc"}

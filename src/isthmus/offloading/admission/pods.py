@@ -14,9 +14,6 @@ from isthmus.kube.objects import Base, Key
 from isthmus.offloading.admission.review import AdmissionRequest, Operations, Verdict, deny
 from isthmus.offloading.namespaces.selector import Term, cross_product, terms_of
 
-RUNTIME_CLASS = "liqo"
-"""The RuntimeClass that brings its own node selector and toleration."""
-
 TOLERATION = {"key": labels.VIRTUAL_NODE_TAINT, "operator": "Exists", "effect": "NoExecute"}
 VIRTUAL: Term = {"key": labels.NODE_TYPE, "operator": "In", "values": [labels.NODE_TYPE_VIRTUAL]}
 NOT_VIRTUAL: Term = {"key": labels.NODE_TYPE, "operator": "NotIn", "values": [labels.NODE_TYPE_VIRTUAL]}
@@ -40,8 +37,9 @@ class Pod(Base, frozen=True, kw_only=True):
 class PodMutator:
     """Answers for pods; on a cache miss the API server is asked, for `offload` may have just returned."""
 
-    def __init__(self, manager: Manager) -> None:
+    def __init__(self, manager: Manager, runtime_class: str) -> None:
         self.client = manager.client
+        self.runtime_class = runtime_class
         self.offloadings = manager.informers.get(NAMESPACE_OFFLOADINGS)
 
     async def mutate(self, request: AdmissionRequest) -> Verdict:
@@ -57,13 +55,16 @@ class PodMutator:
                 "or remove the label"
             )
         pod = msgspec.json.decode(request.object, type=Pod)
-        return Verdict(patch=plan_placement(pod.spec, offloading))
+        return Verdict(patch=plan_placement(pod.spec, offloading, self.runtime_class))
 
 
-def plan_placement(pod: PodSpec, offloading: NamespaceOffloading) -> Operations:
-    """The patch that lets the pod go, or makes it go, to the virtual nodes the namespace is extended to."""
+def plan_placement(pod: PodSpec, offloading: NamespaceOffloading, runtime_class: str = "liqo") -> Operations:
+    """The patch that lets the pod go, or makes it go, to the virtual nodes the namespace is extended to.
+
+    A pod of the runtime class for virtual nodes is left as it is: the class brings node selector and toleration.
+    """
     strategy = offloading.spec.pod_offloading_strategy
-    if strategy == "Local" or offloading.deleting or pod.runtime_class_name == RUNTIME_CLASS:
+    if strategy == "Local" or offloading.deleting or pod.runtime_class_name == runtime_class:
         return []
     return _plan_toleration(pod) + _plan_affinity(
         pod, placement_terms(strategy, terms_of(offloading.spec.cluster_selector))

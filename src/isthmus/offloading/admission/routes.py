@@ -45,7 +45,7 @@ def routes(manager: Manager, options: Options, ledger: Ledger) -> dict[str, Hand
         return namespaceoffloadings.validate(request, options.cluster_id)
 
     return {
-        "/mutate/pods": PodMutator(manager).mutate,
+        "/mutate/pods": PodMutator(manager, options.runtime_class).mutate,
         "/mutate/daemonsets": mutate_daemon_set,
         "/mutate/shadowpods": shadowpods.mutate,
         "/validate/shadowpods": shadowpods.validate,

@@ -12,9 +12,6 @@ from typing import Any
 from isthmus.api import labels
 from isthmus.api.offloading import OffloadingPatch
 
-RUNTIME_CLASS_LIQO = "liqo"
-"""The local runtime class that sends a pod to virtual nodes; it means nothing on the provider."""
-
 _HOSTNAME = "kubernetes.io/hostname"
 _CONTROLLER_LABELS = frozenset(
     {
@@ -59,8 +56,6 @@ def forge_tolerations(
 
 def forge_runtime_class(own: str | None, annotations: Mapping[str, str], patch: OffloadingPatch) -> str:
     """The runtime class on the provider, "" for its default: annotation, else the pod's, else the patch's."""
-    if own == RUNTIME_CLASS_LIQO:
-        own = None
     return annotations.get(labels.REMOTE_RUNTIME_CLASS) or own or patch.runtime_class_name or ""
 
 

@@ -56,6 +56,8 @@ class Terms(Struct, frozen=True):
     """Where pods reach their home API server; None where no network leads there."""
     lacks_home: bool = False
     """Whether a network leads there, but no address is known yet: pods that want it have to wait."""
+    runtime_class: str = "liqo"
+    """The local runtime class that sends a pod to virtual nodes; it means nothing on the provider."""
 
 
 def forge_shadow_pod(pod: Pod, remote_namespace: str, terms: Terms) -> Manifest:
@@ -81,7 +83,7 @@ def forge_pod_spec(spec: dict[str, Any], pod: Pod, terms: Terms) -> dict[str, An
     annotations = pod.metadata.annotations
     forged = {key: value for key, value in spec.items() if key not in _LEFT_HERE}
     forged.update(hostNetwork=False, hostIPC=False, hostPID=False, automountServiceAccountToken=False)
-    _forge_placement(forged, spec, pod, terms.patch)
+    _forge_placement(forged, spec, pod, terms)
 
     support = api_server_support(annotations)
     local_account: str | None = spec.get("serviceAccountName") or "default"
@@ -107,13 +109,15 @@ def forge_pod_spec(spec: dict[str, Any], pod: Pod, terms: Terms) -> dict[str, An
     return forged
 
 
-def _forge_placement(forged: dict[str, Any], spec: dict[str, Any], pod: Pod, patch: OffloadingPatch) -> None:
-    annotations = pod.metadata.annotations
+def _forge_placement(forged: dict[str, Any], spec: dict[str, Any], pod: Pod, terms: Terms) -> None:
+    annotations, patch = pod.metadata.annotations, terms.patch
+    own = spec.get("runtimeClassName")
+    runtime_class = None if own == terms.runtime_class else own
     placement = {
         "affinity": forge_affinity(spec.get("affinity"), pod.metadata.labels, annotations, patch),
         "nodeSelector": patch.node_selector,
         "tolerations": forge_tolerations(spec.get("tolerations"), patch),
-        "runtimeClassName": forge_runtime_class(spec.get("runtimeClassName"), annotations, patch),
+        "runtimeClassName": forge_runtime_class(runtime_class, annotations, patch),
     }
     forged.pop("tolerations", None)
     forged.update({key: value for key, value in placement.items() if value})

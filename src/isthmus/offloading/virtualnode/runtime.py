@@ -44,9 +44,15 @@ class Runtime(Struct, frozen=True):
             frozenset(patch.annotations_not_reflected),
         )
         if self.home is None or not self.home.joined(identity.provider_id):
-            return Terms(identity, patch)
+            return Terms(identity, patch, runtime_class=self.options.runtime_class)
         server = self.home.api_server()
-        return Terms(identity, patch, server, lacks_home=server is None)
+        return Terms(
+            identity,
+            patch,
+            server,
+            lacks_home=server is None,
+            runtime_class=self.options.runtime_class,
+        )
 
     def foreign_cluster(self, virtual_node: VirtualNode) -> ForeignCluster | None:
         """The summary of the provider, as far as it is known."""
