@@ -54,4 +54,5 @@ async def test_readiness_says_what_is_wrong() -> None:
     health.faults = lambda: ("this kernel has no nftables",)
     answer = await health.answer(Request("GET", "/readyz", [], {}, [], b""))
     assert answer.status == 503
+    assert isinstance(answer.body, bytes)
     assert b"this kernel has no nftables" in answer.body

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.network.api_server import KINDS
-from tests.network.netns.processes import Pair, processes
+from tests.network.netns.processes import GatewayProcess, Pair, processes
 from tests.network.netns.support import Cluster
 from tests.network.netns.test_keeping import until
 from tests.network.netns.test_processes import MORE_KINDS
@@ -39,6 +40,10 @@ async def _killed_and_started(joined: Pair, number: int) -> float:
     return await joined.probe.resumed(gone, RESUME + 5)
 
 
+def _anew(gateway: GatewayProcess, before: int) -> bool:
+    return gateway.carriers() not in ([], [before])
+
+
 @pytest.mark.parametrize("number", [0, 1], ids=["client", "server"])
 async def test_a_killed_gateway_leaves_nothing_that_keeps_the_next_one_back(
     pair: tuple[Cluster, Cluster], tmp_path: Path, number: int
@@ -58,7 +63,7 @@ async def test_a_crashed_wireguard_is_started_again(pair: tuple[Cluster, Cluster
             (carrier,) = gateway.carriers()
             pair[number].gateway.run("kill", "-9", str(carrier))
             begun = time.monotonic()
-            await until(lambda gateway=gateway, old=carrier: gateway.carriers() not in ([], [old]), 2.0)
+            await until(partial(_anew, gateway, carrier), 2.0)
             note("userspace WireGuard started again", time.monotonic() - begun)
             took = await joined.probe.resumed(time.monotonic(), RESUME)
             note("traffic after that", took)

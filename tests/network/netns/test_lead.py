@@ -43,11 +43,13 @@ async def replicas(
 ) -> AsyncIterator[tuple[Side, list[GatewayProcess], list[NamespaceServer]]]:
     """Two replicas of rome's server for milan, named a (which leads) and b."""
     side = Side(pair[0], "milan", "server", folder / "rome")
-    made, servers = [], []
+    made: list[GatewayProcess] = []
+    servers: list[NamespaceServer] = []
     async with AsyncExitStack() as stack:
         for name, cluster in zip("ab", pair, strict=True):
             side.api.create("pods", {"metadata": {"name": name, "namespace": side.namespace}})
-            server = await stack.enter_async_context(NamespaceServer(side.api.handle, cluster.gateway))
+            server = NamespaceServer(side.api.handle, cluster.gateway)
+            await stack.enter_async_context(server)
             settings = msgspec.to_builtins(side.settings()) | {"replicas": 2, "pod_name": name}
             made.append(GatewayProcess(cluster.gateway, settings, server.url, side.folder))
             servers.append(server)
