@@ -101,11 +101,14 @@ def test_agents_run_on_every_real_node_and_on_no_virtual_one() -> None:
     assert spec["terminationGracePeriodSeconds"] == 15
 
 
-def test_agents_only_read() -> None:
+def test_agents_read_and_say_how_it_went_on_their_node() -> None:
     (role,) = (
         m for m in render(values(), "liqo", "1") if m["metadata"]["name"] == "liqo-fabric" and "rules" in m
     )
-    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
+    writes = [rule for rule in role["rules"] if {*rule["verbs"]} - {"get", "list", "watch"}]
+    assert [(rule["verbs"], [name.partition("/")[2] for name in rule["resources"]]) for rule in writes] == [
+        (["patch"], ["status", "status"])
+    ]
     assert {group for rule in role["rules"] for group in rule["apiGroups"]} == {
         "ipam.liqo.io",
         "networking.liqo.io",

@@ -127,6 +127,7 @@ def _module_rules(values: Values) -> tuple[list[Manifest], list[Manifest]]:
         "isthmus.offloading.rbac": offloading,
         "isthmus.offloading.virtualnode.rbac": offloading,
         "isthmus.offloading.kubelet.rbac": offloading,
+        "isthmus.offloading.shadowendpointslice.rbac": offloading,
         "isthmus.reflection.rbac": offloading,
         "isthmus.network.ipam.rbac": values.networking.enabled,
         "isthmus.network.addresses.rbac": values.networking.enabled,

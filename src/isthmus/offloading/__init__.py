@@ -10,11 +10,24 @@ __all__ = ["setup"]
 
 def setup(manager: Manager, options: Options) -> None:
     """Add the module's controllers and servers to the process."""
-    from isthmus.offloading import admission, kubelet, namespaces, quota, shadowpod, slices, virtualnode
+    from isthmus.offloading import (
+        admission,
+        kubelet,
+        namespaces,
+        quota,
+        shadowendpointslice,
+        shadowpod,
+        slices,
+        virtualnode,
+    )
 
     ledger = quota.setup(manager, options)
     namespaces.setup(manager, options)
     shadowpod.setup(manager, options)
+    policy = shadowendpointslice.Policy(
+        deny_direct_connections=options.deny_direct_connections, unmapped="networking" not in options.modules
+    )
+    shadowendpointslice.setup(manager, policy)
     admission.setup(manager, options, ledger)
     if "authentication" in options.modules:
         manager.add(slices.VirtualNodeCreator(manager).controller())

@@ -7,20 +7,16 @@ from __future__ import annotations
 
 from isthmus.kube.objects import Manifest
 
+_READ = ["get", "list", "watch"]
+
 CLUSTER_RULES: list[Manifest] = [
     {"apiGroups": [""], "resources": ["configmaps", "secrets", "pods"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
-]
-
-_READ = ["get", "list", "watch"]
-
-SERVICE_RULES: list[Manifest] = [
     {"apiGroups": [""], "resources": ["services", "nodes", "namespaces"], "verbs": _READ},
     {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": _READ},
     {"apiGroups": ["ipam.liqo.io"], "resources": ["ips", "networks"], "verbs": _READ},
     {"apiGroups": ["networking.liqo.io"], "resources": ["configurations"], "verbs": _READ},
 ]
-"""What reflecting Services and EndpointSlices needs beside; granted only where that is on."""
 
 NAMESPACE_RULES: list[Manifest] = []

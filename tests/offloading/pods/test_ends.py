@@ -57,6 +57,7 @@ class Both:
             health=ProviderHealth(probed=True, reachable=True),
             terms=lambda: Terms(IDENTITY, OffloadingPatch()),
             wished=lambda _: True,
+            translation=lambda: None,
         )
         twin: Any = SimpleNamespace(
             local="demo",

@@ -47,7 +47,7 @@ async def mirror_status(
     status: Status = msgspec.json.decode(remote.status)
     recreations = count_recreations(pod.metadata, remote.metadata.uid)
     facts = Facts(context.host_ip, restart_policy_of(pod.spec), recreations)
-    wanted = map_status(status, present, facts)
+    wanted = map_status(status, present, facts, context.translation())
     unsettled = context.health.unsettled()
     if unsettled and present.get("phase") == "Running" and wanted.get("phase") == "Running":
         return unsettled

@@ -58,3 +58,5 @@ class PodContext(Struct, frozen=True):
     """On which terms pods are offloaded now."""
     wished: Callable[[str], bool]
     """Whether a local namespace is to be offloaded to this provider, accepted or not."""
+    translation: Callable[[], Callable[[str], str] | None] = lambda: None
+    """How a remote pod's address is seen here, "" while that is not known; None where it stays as it is."""

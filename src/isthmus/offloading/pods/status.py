@@ -73,7 +73,8 @@ def map_status(
     facts: Facts,
     translate: Callable[[str], str] | None = None,
 ) -> Status:
-    """The local status that mirrors a remote one; `translate` maps a remote pod IP, none keeps it."""
+    """The local status that mirrors a remote one; `translate` maps a remote pod IP, to "" where it is not known
+    here yet; None keeps it."""
     mapped: Status = {key: value for key, value in remote.items() if key not in _KEPT_LOCAL}
     mapped.update({key: value for key, value in local.items() if key in _KEPT_LOCAL})
     if "hostIP" in mapped:
@@ -129,11 +130,12 @@ def plan_status_patch(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
 def _map_addresses(status: Status, translate: Callable[[str], str] | None) -> None:
     """The pod's addresses, but for those no pod can have: what the provider claims becomes an endpoint here."""
     entries = status.pop("podIPs", None) or [{"ip": status.get("podIP")}]
-    mapped = [
-        {**entry, "ip": translate(entry["ip"]) if translate is not None else entry["ip"]}
+    addresses = [
+        translate(entry["ip"]) if translate is not None else entry["ip"]
         for entry in entries
         if is_pod_address(entry.get("ip"))
     ]
+    mapped = [{"ip": address} for address in addresses if address]
     status.pop("podIP", None)
     if mapped:
         status["podIP"] = mapped[0]["ip"]

@@ -1,6 +1,6 @@
 """ShadowEndpointSlices on the provider: endpoints of a consumer's Services that pods here reach (behaviour.md 4.5).
 
-Not part of `offloading.setup` yet: it comes with the networking module, whose Configurations it reads.
+Which of their addresses are reachable the Configurations of the networking module say.
 """
 
 from __future__ import annotations

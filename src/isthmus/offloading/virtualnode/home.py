@@ -6,13 +6,15 @@ for pods of a provider whose network is joined with ours: no other could map the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from isthmus.api import labels
 from isthmus.api.ipam import IP, IPS
-from isthmus.api.networking import CONFIGURATIONS
+from isthmus.api.networking import CONFIGURATIONS, Configuration
+from isthmus.api.peer_ranges import configuration_of, read_ranges, seen_address
+from isthmus.kube.builtin import NAMESPACES
 from isthmus.kube.informer import InformerSet
-from isthmus.kube.objects import Object
+from isthmus.kube.objects import Key, Object
 from isthmus.offloading.pods.api_server import HomeApiServer
 
 API_SERVER_INDEX = "home/api-server"
@@ -33,6 +35,7 @@ class Home:
     def __init__(self, informers: InformerSet, namespace: str) -> None:
         self._ips = informers.get(IPS)
         self._configurations = informers.get(CONFIGURATIONS)
+        self._namespaces = informers.get(NAMESPACES.partial(), label_selector=labels.REMOTE_CLUSTER_ID)
         self._ips.add_index(API_SERVER_INDEX, lambda ip: [ANY] if _is_home(ip, namespace) else [])
         self._configurations.add_index(
             PEER_INDEX, lambda one: [one.metadata.labels.get(labels.REMOTE_CLUSTER_ID, "")]
@@ -42,10 +45,33 @@ class Home:
         """Wait until the caches hold their first full list."""
         await self._ips.synced.wait()
         await self._configurations.synced.wait()
+        await self._namespaces.synced.wait()
 
     def joined(self, provider: str) -> bool:
         """Whether our network and a provider's are joined, or are to be."""
         return any(not one.deleting for one in self._configurations.by_index(PEER_INDEX, provider))
+
+    def translation(self, provider: str) -> Callable[[str], str] | None:
+        """How a pod's address at a provider is seen here, "" while that is not known; None where it stays as it is."""
+        if not self.joined(provider):
+            return None
+        candidates = self._configurations.by_index(PEER_INDEX, provider)
+        found = configuration_of(provider, candidates, lambda name: self._namespaces.get(Key("", name)))
+        ranges = read_ranges(found) if found is not None else None
+        pods = ranges.pods if ranges is not None else ()
+        return lambda address: seen_address(address, pods)
+
+    def on_change(self, provider: str, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` when the way to a provider may have changed; the result removes it."""
+
+        def changed(old: Configuration | None, new: Configuration | None) -> None:
+            if any(
+                one is not None and one.metadata.labels.get(labels.REMOTE_CLUSTER_ID) == provider
+                for one in (old, new)
+            ):
+                listener()
+
+        return self._configurations.add_handler(changed)
 
     def api_server(self) -> HomeApiServer | None:
         """Our API server as peers reach it, None while it has no address for them."""

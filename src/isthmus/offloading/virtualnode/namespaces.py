@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 from msgspec import Struct
 
@@ -16,6 +17,7 @@ from isthmus.api.offloading import NamespaceMap
 from isthmus.kube.informer import Informer
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key
+from isthmus.kube.options import Options
 from isthmus.kube.tasks import TaskSet
 from isthmus.offloading.pods.metadata import Identity
 from isthmus.offloading.pods.reflection import PodReflection
@@ -25,6 +27,8 @@ from isthmus.reflection import ReflectionSession, setup_namespace
 logger = logging.getLogger(__name__)
 
 ACCEPTED = "Accepted"
+LONGEST_CLASS = 317
+"""Characters of a class of load balancers: those of a label's key."""
 
 
 class NamespacePlan(Struct, frozen=True):
@@ -65,18 +69,29 @@ def plan_namespaces(maps: Iterable[NamespaceMap]) -> NamespacePlan:
     return NamespacePlan(wished, accepted)
 
 
+def default_class(classes: Iterable[dict[str, Any]]) -> str:
+    """The name of the provider's default class of load balancers, "" for none; what it says is checked."""
+    for one in classes:
+        name = one.get("loadBalancerClassName")
+        if one.get("default") is True and isinstance(name, str) and len(name) <= LONGEST_CLASS:
+            return name
+    return ""
+
+
 class OffloadedNamespaces:
     """Keeps the namespaces of one virtual node attached as its provider accepts them."""
 
     def __init__(
         self,
         manager: Manager,
+        options: Options,
         maps: Informer[NamespaceMap],
         session: ProviderSession,
         registry: OffloadedPods,
         key: Key,
     ) -> None:
         self._manager = manager
+        self._options = options
         self._maps = maps
         self._session = session
         self._registry = registry
@@ -89,7 +104,9 @@ class OffloadedNamespaces:
         """Whether a local namespace is to be offloaded to the provider."""
         return namespace in self._read().wished
 
-    async def update(self, reflection: PodReflection, identity: Identity) -> None:
+    async def update(
+        self, reflection: PodReflection, identity: Identity, load_balancer_class: str = ""
+    ) -> None:
         """Attach what was accepted, detach what is no longer, and say who reflects."""
         plan = self._read()
         session = self._session
@@ -102,7 +119,7 @@ class OffloadedNamespaces:
         for local, remote in plan.accepted.items():
             session.namespaces[local] = remote
             reflection.attach(local, remote)
-            self._reflect(local, remote, identity, leads=leads)
+            self._reflect(local, remote, identity, load_balancer_class, leads=leads)
         for local in plan.wished.keys() ^ self._plan.wished.keys():
             reflection.revisit(local)
         self._plan = plan
@@ -117,7 +134,9 @@ class OffloadedNamespaces:
         maps = self._maps.list(tenant_namespace)
         return plan_namespaces(m for m in maps if is_map_of(m, tenant_namespace, provider_id))
 
-    def _reflect(self, local: str, remote: str, identity: Identity, *, leads: bool) -> None:
+    def _reflect(
+        self, local: str, remote: str, identity: Identity, load_balancer_class: str, *, leads: bool
+    ) -> None:
         session = ReflectionSession(
             local_client=self._manager.client,
             local_informers=self._manager.informers,
@@ -130,5 +149,11 @@ class OffloadedNamespaces:
             labels_not_reflected=tuple(sorted(identity.labels_not_reflected)),
             annotations_not_reflected=tuple(sorted(identity.annotations_not_reflected)),
             namespace_wide=leads,
+            services=True,
+            translate="networking" in self._options.modules,
+            network_namespace=self._options.namespace,
+            load_balancer_class=load_balancer_class,
         )
-        self._tasks.ensure(local, f"{remote} {leads}", lambda: setup_namespace(session, local, remote))
+        self._tasks.ensure(
+            local, f"{remote} {leads} {load_balancer_class}", lambda: setup_namespace(session, local, remote)
+        )

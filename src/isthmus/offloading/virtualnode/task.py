@@ -7,6 +7,7 @@ credentials change. It ends all it started, whatever way it ends; nothing at the
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from isthmus.api.offloading import NamespaceMap, VirtualNode
@@ -20,7 +21,7 @@ from isthmus.offloading.pods.provider import PodContext
 from isthmus.offloading.pods.reflection import PodReflection
 from isthmus.offloading.pods.spec import Terms
 from isthmus.offloading.virtualnode.heartbeat import Heartbeat
-from isthmus.offloading.virtualnode.namespaces import OffloadedNamespaces, is_map_of
+from isthmus.offloading.virtualnode.namespaces import OffloadedNamespaces, default_class, is_map_of
 from isthmus.offloading.virtualnode.node import NodeFacts, NodeObject
 from isthmus.offloading.virtualnode.nodes import NodeReconciler
 from isthmus.offloading.virtualnode.registry import ProviderSession
@@ -60,7 +61,7 @@ class _Work:
         self._health = session.health
         manager = runtime.manager
         self.namespaces = OffloadedNamespaces(
-            manager, runtime.namespace_maps, session, runtime.registry, self._map_key
+            manager, runtime.options, runtime.namespace_maps, session, runtime.registry, self._map_key
         )
         self._reflection = PodReflection(
             PodContext(
@@ -74,6 +75,7 @@ class _Work:
                 health=session.health,
                 terms=self._terms,
                 wished=self.namespaces.wished,
+                translation=self._translation,
             )
         )
         session.leftovers = self._reflection.leftovers
@@ -96,7 +98,11 @@ class _Work:
         self._nodes = self._node_controller(facts)
         self._maps.watch(runtime.namespace_maps, self._map_keys)
         self._maps.watch(runtime.virtual_nodes, self._own_map_key)
-        remove = runtime.registry.on_change(lambda: self._maps.enqueue(self._map_key))
+        removals = [runtime.registry.on_change(lambda: self._maps.enqueue(self._map_key))]
+        if runtime.home is not None:
+            removals.append(
+                runtime.home.on_change(self._session.provider_id, lambda: self._reflection.revisit())
+            )
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._heartbeat.run())
@@ -104,7 +110,8 @@ class _Work:
                 group.create_task(self._maps.run())
                 group.create_task(self._reflection.run())
         finally:
-            remove()
+            for remove in removals:
+                remove()
 
     def _node_controller(self, facts: NodeFacts) -> Controller:
         runtime = self._runtime
@@ -125,7 +132,8 @@ class _Work:
         return controller
 
     async def _update_namespaces(self, _: Key) -> float | None:
-        await self.namespaces.update(self._reflection, self._terms().identity)
+        found = (self._virtual_node() or self._last).spec.load_balancer_classes
+        await self.namespaces.update(self._reflection, self._terms().identity, default_class(found))
         return None
 
     def _map_keys(self, map_: NamespaceMap) -> list[Key]:
@@ -142,6 +150,10 @@ class _Work:
 
     def _terms(self) -> Terms:
         return self._runtime.terms(self._virtual_node() or self._last)
+
+    def _translation(self) -> Callable[[str], str] | None:
+        home = self._runtime.home
+        return None if home is None else home.translation(self._session.provider_id)
 
     def _node(self) -> NodeObject | None:
         return self._runtime.nodes.get(self._node_key)
