@@ -42,16 +42,16 @@ PROXY_IP, PROXY_PORT = "api-server-proxy", 8118
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end of a tunnel: a cluster, the one at the other end, and the tenant namespace for it."""
+    """One end of a tunnel: a cluster, the id of the one at the other end, and the tenant namespace for it."""
 
     cluster: Cluster
-    peer: Cluster
+    peer_id: str
     namespace: str
 
     @property
     def selector(self) -> str:
         """What every object about the peer is found by."""
-        return f"{labels.REMOTE_CLUSTER_ID}={self.peer.id}"
+        return f"{labels.REMOTE_CLUSTER_ID}={self.peer_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ class Plan:
 def list_ends(pair: Pair) -> tuple[End, End]:
     """The ends of the local and of the remote cluster; the tenant namespaces are known by then."""
     return (
-        End(pair.local, pair.remote, pair.local_namespace),
-        End(pair.remote, pair.local, pair.remote_namespace),
+        End(pair.local, pair.remote.id, pair.local_namespace),
+        End(pair.remote, pair.local.id, pair.remote_namespace),
     )
 
 

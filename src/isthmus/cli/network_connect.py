@@ -81,13 +81,13 @@ async def join_networks(
     ends = (plan.client, plan.server)
     for end in ends:
         with step(progress, f"Tenant namespace {end.namespace}", end.cluster):
-            await ensure_namespace(end.cluster, end.peer.id, end.namespace)
+            await ensure_namespace(end.cluster, end.peer_id, end.namespace)
     for end in ends:
         await _announce(end, plan, progress, deadline)
     for end in ends:
-        await _await_ranges(end, progress, deadline)
+        await await_ranges(end, progress, deadline)
     server, exposure, renewed = await _make_server(plan, wish, progress, deadline)
-    told = await _await_address(plan.server, server, exposure, progress, deadline)
+    told = await await_address(plan.server, server, exposure, progress, deadline)
     client, endpoint = await _make_client(plan, wish, server, told, renewed, progress, deadline)
     if not wish.share_keys:
         progress.note("the keys are not exchanged: do so with isthmus generate publickey on both sides")
@@ -98,17 +98,18 @@ async def join_networks(
 
 
 async def _announce(end: End, plan: Plan, progress: Progress, deadline: Deadline) -> None:
-    with step(progress, f"Configuration {end.peer.id}", end.cluster):
-        manifest = forge_configuration(end.peer.id, end.namespace, plan.ranges[end.peer.id])
+    with step(progress, f"Configuration {end.peer_id}", end.cluster):
+        manifest = forge_configuration(end.peer_id, end.namespace, plan.ranges[end.peer_id])
         await write(end.cluster.client, CONFIGURATIONS, manifest, deadline, kept=KEPT_OF_CONFIGURATION)
 
 
-async def _await_ranges(end: End, progress: Progress, deadline: Deadline) -> None:
-    with step(progress, f"Address ranges of {end.peer.id} assigned", end.cluster) as current:
+async def await_ranges(end: End, progress: Progress, deadline: Deadline) -> None:
+    """Wait until the peer's ranges are assigned. Raises CommandError."""
+    with step(progress, f"Address ranges of {end.peer_id} assigned", end.cluster) as current:
         patience = deadline.within(REJECTION_PATIENCE)
 
         async def is_assigned() -> Configuration | None:
-            found = await end.cluster.client.find(CONFIGURATIONS, end.peer.id, end.namespace)
+            found = await end.cluster.client.find(CONFIGURATIONS, end.peer_id, end.namespace)
             if found is not None and is_configured(found):
                 return found
             reason, hopeless = find_rejection(found)
@@ -121,8 +122,8 @@ async def _await_ranges(end: End, progress: Progress, deadline: Deadline) -> Non
             is_assigned,
             deadline.within(RANGES_PATIENCE),
             current,
-            f"{end.cluster.title} did not assign the address ranges of {end.peer.id}",
-            f"look at Configuration {end.namespace}/{end.peer.id} and the Networks there",
+            f"{end.cluster.title} did not assign the address ranges of {end.peer_id}",
+            f"look at Configuration {end.namespace}/{end.peer_id} and the Networks there",
         )
         seen = found.status.remote.cidr
         current.title += f": pods {', '.join(seen.pod)}, external {', '.join(seen.external)}"
@@ -134,7 +135,7 @@ async def _make_server(
     """The GatewayServer with a ready pod, how it is exposed, and whether it was made or made anew."""
     end, before = plan.server, plan.gateways[plan.server.cluster.id].server
     client = end.cluster.client
-    with step(progress, f"Gateway server {end.peer.id}", end.cluster) as current:
+    with step(progress, f"Gateway server {end.peer_id}", end.cluster) as current:
         if plan.given and before is not None:
             # The tunnel of the other direction stays as it was made: its flags were given there.
             exposure, renewed, name = plan_exposure(NetworkWish(), before), False, before.metadata.name
@@ -143,9 +144,9 @@ async def _make_server(
             if before is not None and await _is_to_be_renewed(end, before, exposure, progress):
                 await _remove_server(end, before, deadline, current)
                 before = None
-            renewed, name = before is None, before.metadata.name if before is not None else end.peer.id
+            renewed, name = before is None, before.metadata.name if before is not None else end.peer_id
             manifest = forge_server(
-                end.peer.id,
+                end.peer_id,
                 end.namespace,
                 exposure,
                 plan_mtu(wish, before),
@@ -154,7 +155,7 @@ async def _make_server(
             )
             await write(client, GATEWAY_SERVERS, manifest, deadline, kept=KEPT_OF_SERVER)
         made = await client.get(GATEWAY_SERVERS, name, end.namespace)
-        await _await_pods(end, made, exposure, deadline, current)
+        await await_pods(end, made, exposure, deadline, current)
     return made, exposure, renewed
 
 
@@ -197,7 +198,7 @@ async def _remove_server(end: End, before: GatewayServer, deadline: Deadline, cu
     current.update("")
 
 
-async def _await_pods(
+async def await_pods(
     end: End,
     gateway: GatewayServer | GatewayClient,
     exposure: ServerEndpoint,
@@ -230,9 +231,10 @@ async def _await_pods(
     current.update("")
 
 
-async def _await_address(
+async def await_address(
     end: End, server: GatewayServer, exposure: ServerEndpoint, progress: Progress, deadline: Deadline
 ) -> Endpoint:
+    """Wait until a gateway server says where it is reached. Raises CommandError."""
     with step(progress, "Address of the gateway server", end.cluster) as current:
         silent, given_up = deadline.within(SILENCE_PATIENCE), deadline.within(ADDRESS_PATIENCE)
         refusing = deadline.within(REFUSAL_PATIENCE)
@@ -280,7 +282,7 @@ async def _make_client(
     deadline: Deadline,
 ) -> tuple[GatewayClient, Endpoint]:
     """The GatewayClient with a ready pod, and where it connects to."""
-    end, peer = plan.client, plan.client.peer.id
+    end, peer = plan.client, plan.client.peer_id
     before = plan.gateways[end.cluster.id].client
     client = end.cluster.client
     with step(progress, f"Gateway client {peer}", end.cluster) as current:
@@ -296,7 +298,7 @@ async def _make_client(
         )
         await write(client, GATEWAY_CLIENTS, manifest, deadline, kept=KEPT_OF_CLIENT)
         made = await client.get(GATEWAY_CLIENTS, manifest["metadata"]["name"], end.namespace)
-        await _await_pods(end, made, ServerEndpoint(), deadline, current)
+        await await_pods(end, made, ServerEndpoint(), deadline, current)
     return made, endpoint
 
 

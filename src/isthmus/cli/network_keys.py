@@ -87,8 +87,8 @@ def is_key(text: str) -> bool:
 async def _write_key(
     end: End, key: str, owner: tuple[Resource[Any], Object], progress: Progress, deadline: Deadline
 ) -> None:
-    with step(progress, f"Key of {end.peer.id}", end.cluster):
-        client, name = end.cluster.client, end.peer.id
+    with step(progress, f"Key of {end.peer_id}", end.cluster):
+        client, name = end.cluster.client, end.peer_id
         present = await client.find(PUBLIC_KEYS, name, end.namespace)
         if present is not None and present.metadata.owner_references:
             owners = {reference.uid for reference in present.metadata.owner_references}
