@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -336,6 +337,28 @@ async def test_an_object_nobody_understands_does_not_stop_the_others(
     async with informing(script(first)) as (informer, _, _):
         await asyncio.wait_for(informer.synced.wait(), 5)
         assert [x.metadata.name for x in informer.list()] == ["good"]
+    assert "left out" in caplog.text
+
+
+async def test_an_object_nested_too_deeply_does_not_keep_a_listed_cache_from_filling(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def handle(exchange: Exchange) -> None:
+        query = exchange.query
+        if "sendInitialEvents" in query:
+            await exchange.fail(400, "Invalid", "sendInitialEvents is forbidden")
+        elif "watch" in query:
+            await stay(exchange)
+        else:
+            # Written by hand: nothing here encodes what is so deep.
+            deep = '{"metadata":{"name":"deep"},"unknown":' + "[" * 5000 + "]" * 5000 + "}"
+            good = json.dumps({"metadata": meta("good", 2)})
+            text = '{"items":[' + deep + "," + good + '],"metadata":{"resourceVersion":"9"}}'
+            await exchange.respond(200, text.encode())
+
+    async with informing(handle) as (informer, changes, _):
+        await asyncio.wait_for(informer.synced.wait(), 5)
+    assert changes == [("added", "good@2")]
     assert "left out" in caplog.text
 
 

@@ -137,8 +137,10 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
         size: int = PAGE_SIZE,
+        lenient: bool = False,
     ) -> AsyncGenerator[Page[T], None]:
-        """Read all objects page by page, for those who need not hold all. Raises Expired in the middle."""
+        """Read all objects page by page, for those who need not hold all; `lenient` leaves out what cannot be
+        read, for those whom one bad object must not stop. Raises Expired in the middle."""
         purpose = forge_purpose("list", resource, namespace)
         accept = _PARTIAL_LIST if resource.metadata_only else _JSON
         token = ""
@@ -150,7 +152,8 @@ class Client:
             call = Call("GET", forge_target(resource.path(namespace), query), purpose, accept=accept)
             response = await self._session.send(call)
             try:
-                listed = self._codec(resource).list(response.body)
+                codec = self._codec(resource)
+                listed = codec.readable(response.body) if lenient else codec.list(response.body)
             except TransportError as error:
                 raise about(call, error) from None
             yield Page(listed.items or [], listed.metadata.resource_version or "")

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -21,7 +22,12 @@ from msgspec import Raw, Struct
 from isthmus.kube.errors import TransportError
 from isthmus.kube.objects import Object
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T", bound=Object)
+
+DEEPEST = 11_000
+"""Levels of nesting stepped over where a list is taken apart; API servers themselves read 10 000."""
 
 Detach = Callable[[Any], None]
 
@@ -112,6 +118,25 @@ class Codec(Generic[T]):
             self.detach(item)
         return listed
 
+    def readable(self, data: bytes) -> Listed[T]:
+        """Like `list`, but what cannot be read of it is logged and left out. Raises TransportError on no list."""
+        try:
+            return self.list(data)
+        except TransportError:
+            raw = _take_apart(data)
+        items = []
+        for item in raw.items or ():
+            try:
+                found = self.object(item)
+            except TransportError as error:
+                logger.error(
+                    "an object is left out of a list: type=%s, cause=%r", self._type.__name__, str(error)
+                )
+                continue
+            self.detach(found)
+            items.append(found)
+        return Listed(items, raw.metadata)
+
     def event(self, line: bytes) -> WatchEvent[T] | Status:
         """One line of a watch, or the Status of an ERROR event. Raises TransportError."""
         try:
@@ -148,16 +173,31 @@ class Codec(Generic[T]):
             ) from None
 
     def _forgiving_list(self, data: bytes) -> Listed[T]:
-        try:
-            raw = msgspec.json.decode(data, type=_RawList)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise TransportError(f"the answer is no list: {error}") from None
+        raw = _split(data)
         return Listed([self._forgiving(item) for item in raw.items or ()], raw.metadata)
 
 
 class _RawList(Struct, frozen=True):
     items: list[Raw] | None = None
     metadata: ListMeta = ListMeta()
+
+
+def _split(data: bytes) -> _RawList:
+    """The items of a list unread. Raises TransportError."""
+    try:
+        return msgspec.json.decode(data, type=_RawList)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise TransportError(f"the answer is no list: {error}") from None
+
+
+def _take_apart(data: bytes) -> _RawList:
+    """The items of a list unread, however deep they are: even stepping over one counts as recursion."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, DEEPEST))
+    try:
+        return _split(data)
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def prune(value: Any) -> Any:

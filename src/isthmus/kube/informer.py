@@ -193,6 +193,7 @@ class Informer(Generic[T]):
             label_selector=self._label_selector,
             field_selector=self._field_selector,
             size=PAGE_SIZE,
+            lenient=True,
         )
         async with aclosing(pages):
             async for page in pages:
