@@ -103,13 +103,14 @@ async def _announce(end: End, plan: Plan, progress: Progress, deadline: Deadline
         await write(end.cluster.client, CONFIGURATIONS, manifest, deadline, kept=KEPT_OF_CONFIGURATION)
 
 
-async def await_ranges(end: End, progress: Progress, deadline: Deadline) -> None:
-    """Wait until the peer's ranges are assigned. Raises CommandError."""
+async def await_ranges(end: End, progress: Progress, deadline: Deadline, name: str = "") -> None:
+    """Wait until the peer's ranges are assigned, by the Configuration `name` or the peer's. Raises CommandError."""
+    name = name or end.peer_id
     with step(progress, f"Address ranges of {end.peer_id} assigned", end.cluster) as current:
         patience = deadline.within(REJECTION_PATIENCE)
 
         async def is_assigned() -> Configuration | None:
-            found = await end.cluster.client.find(CONFIGURATIONS, end.peer_id, end.namespace)
+            found = await end.cluster.client.find(CONFIGURATIONS, name, end.namespace)
             if found is not None and is_configured(found):
                 return found
             reason, hopeless = find_rejection(found)
@@ -123,7 +124,7 @@ async def await_ranges(end: End, progress: Progress, deadline: Deadline) -> None
             deadline.within(RANGES_PATIENCE),
             current,
             f"{end.cluster.title} did not assign the address ranges of {end.peer_id}",
-            f"look at Configuration {end.namespace}/{end.peer_id} and the Networks there",
+            f"look at Configuration {end.namespace}/{name} and the Networks there",
         )
         seen = found.status.remote.cidr
         current.title += f": pods {', '.join(seen.pod)}, external {', '.join(seen.external)}"

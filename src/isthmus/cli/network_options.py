@@ -81,7 +81,7 @@ def read_wish(flags: dict[str, Any], **others: Any) -> NetworkWish:
     for number in ("port", "node_port", "client_port"):
         given[number] = given[number] or None  # liqoctl's "not set" is 0.
     wish = NetworkWish(**given, **others)
-    _check_mtu(wish.mtu)
+    check_mtu(wish.mtu)
     _check_exposure(wish)
     if wish.client_address is not None and not is_host(wish.client_address):
         raise CommandError(
@@ -97,7 +97,8 @@ def list_given(flags: dict[str, Any]) -> list[str]:
     return [f"--{parameter.replace('_', '-')}" for parameter, _ in _FLAGS if flags.get(parameter)]
 
 
-def _check_mtu(mtu: int | None) -> None:
+def check_mtu(mtu: int | None) -> None:
+    """Raise CommandError (exit code 2) for an MTU no tunnel can have; None is the default."""
     if mtu is not None and not SMALLEST_MTU <= mtu <= LARGEST_MTU:
         raise CommandError(
             f"--mtu {mtu} cannot work",

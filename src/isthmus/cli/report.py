@@ -117,7 +117,7 @@ async def report_peers(cluster: Cluster, wanted: tuple[str, ...]) -> dict[str, A
     return {
         name: report_peer(
             known[name],
-            [each for each in slices.items if _is_of(each, name)],
+            [each for each in slices.items if is_of_peer(each, name)],
             [each for each in virtual.items if each.spec.cluster_id == name],
             by_name,
             networks,
@@ -126,7 +126,8 @@ async def report_peers(cluster: Cluster, wanted: tuple[str, ...]) -> dict[str, A
     }
 
 
-def _is_of(found: ResourceSlice, peer: str) -> bool:
+def is_of_peer(found: ResourceSlice, peer: str) -> bool:
+    """Whether a slice is asked of the peer, or given to it."""
     return peer in (found.spec.provider_cluster_id, found.metadata.labels.get(labels.ORIGIN_ID))
 
 
@@ -146,7 +147,7 @@ def report_peer(
             "status": judge(modules.authentication, server),
             "alerts": alerts([*server, *modules.authentication.conditions]),
             "apiServerAddr": found.status.api_server_url,
-            "resourceSlices": [_report_slice(each) for each in slices],
+            "resourceSlices": [report_slice(each) for each in slices],
         },
         "network": {
             "status": judge(modules.networking) if modules.networking.enabled else judge_tunnel(network),
@@ -163,7 +164,8 @@ def report_peer(
     }
 
 
-def _report_slice(found: ResourceSlice) -> dict[str, Any]:
+def report_slice(found: ResourceSlice) -> dict[str, Any]:
+    """One slice, with what is against it."""
     conditions = {condition.type: condition for condition in found.status.conditions}
     accepted = all(
         kind in conditions and conditions[kind].status == "Accepted"

@@ -31,9 +31,24 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Peering": {
         "peer": Entry("isthmus.cli.peer", "Let this cluster use the resources of another."),
         "unpeer": Entry("isthmus.cli.unpeer", "End a peering."),
+        "authenticate": Entry("isthmus.cli.authenticate", "Get this cluster an identity on another."),
+        "unauthenticate": Entry("isthmus.cli.unauthenticate", "Give up this cluster's identity on another."),
         "network": Entry("isthmus.cli.network", "Join the pod networks of two clusters, or separate them."),
         "info": Entry("isthmus.cli.info", "Show the installation and its peerings."),
         "test": Entry("isthmus.cli.nettest.command", "Try out whether what was set up works."),
+    },
+    "Peering by hand": {
+        "create": Entry("isthmus.cli.create", "Create one object of a peering, in this cluster."),
+        "generate": Entry("isthmus.cli.generate", "Print what the other cluster is to apply."),
+        "get": Entry("isthmus.cli.get", "Show a nonce, a kubeconfig or resource slices."),
+        "delete": Entry("isthmus.cli.delete", "Delete one object of a peering, in this cluster."),
+        "force": Entry("isthmus.cli.force", "Do what cannot be done properly any more."),
+    },
+    "Consumers": {
+        "cordon": Entry("isthmus.cli.tenant_verbs", "Give a consumer nothing new; what it runs here stays."),
+        "uncordon": Entry("isthmus.cli.tenant_verbs", "Let a cordoned consumer use its resources again."),
+        "drain": Entry("isthmus.cli.tenant_verbs", "Put a consumer out, with all it runs here."),
+        "activate": Entry("isthmus.cli.tenant_verbs", "Let a drained or cordoned consumer in again."),
     },
     "Offloading": {
         "offload": Entry("isthmus.cli.offload", "Extend namespaces to other clusters."),
