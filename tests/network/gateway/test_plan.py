@@ -129,3 +129,15 @@ def test_wrong_settings_are_named(fields: str, fault: str) -> None:
     )
     with pytest.raises(ConfigurationError, match=fault):
         read_settings({"ISTHMUS_GATEWAY": text + "}"})
+
+
+def test_a_pod_abroad_may_have_the_address_of_the_gateway() -> None:
+    """The kernel looks at a namespace's own addresses first, and would keep what is for the peer's pod."""
+    state = plan_gateway(facts())
+    place = {rule.table: rule.priority for rule in state.rules if not rule.destination}
+    assert place[hops.TABLE_PEER] < place[hops.TABLE_LOCAL]
+    assert place[hops.TABLE_PODS] < place[hops.TABLE_LOCAL]
+    kept = next(rule for rule in state.rules if rule.destination)
+    assert (kept.destination, kept.table) == ("169.254.18.0/30", hops.TABLE_LOCAL)
+    assert kept.priority < min(place.values())
+    assert state.sysctls["net.ipv4.conf.liqo-tunnel.accept_local"] == "1"

@@ -152,8 +152,9 @@ class DataPlane:
         return await self._batch(routes.route_changes(state.routes, present))
 
     async def _rules(self, state: State) -> list[str]:
-        present = routes.parse_rules(await self._json(*routes.SHOW_RULES))
-        return await self._batch(routes.rule_changes(state.rules, present))
+        present = await self._json(*routes.SHOW_RULES)
+        done = await self._batch(routes.rule_changes(state.rules, routes.parse_rules(present)))
+        return done + await self._batch(routes.local_rule_changes(state.rules, present))
 
     async def _tables(self, state: State) -> list[str]:
         done, refused = [], {}

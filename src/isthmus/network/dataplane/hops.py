@@ -25,6 +25,8 @@ Answers go the same way back, translated by the connection tracking of the same 
   node reaches; the node masquerades it if the object says so.
 - From another peer (leaf to leaf through this hub): gateway to gateway over the overlay, leaving the second tunnel
   with the address that an IP object gives the source, else the unknown-source address.
+- A pod abroad may have the very address of our gateway pod, of whichever range that is: there the gateway's own
+  addresses are looked at after the peer's, and packets from the tunnel may have them as their source.
 - Nothing leaves a tunnel's routing tables to the main one: each ends in `unreachable`, so a missing gateway gives
   an error at once and no packet for a peer ever goes to the Internet.
 
@@ -62,6 +64,14 @@ RULE_NODE = 500
 """Priority of the rule on a node (option routeConfigurationRulePriority)."""
 RULE_GATEWAY = 600
 """Priority of the two rules in a gateway."""
+RULE_LIVENESS = 590
+"""Priority of the rule that keeps what is sent to the tunnel's own addresses in the gateway."""
+RULE_LOCAL = 700
+"""Priority at which a gateway looks at its own addresses: after the peer's, which may be the same."""
+TABLE_LOCAL = 255
+"""The kernel's table of a namespace's own addresses, which it looks at first unless told otherwise."""
+TUNNEL_RANGE = "169.254.18.0/30"
+"""The link of the tunnel."""
 RULE_USER = 450
 """Priority of a user's rule that names none."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from isthmus.network.dataplane.hops import OVERLAY_ID, PROTOCOL
+from isthmus.network.dataplane.hops import OVERLAY_ID, PROTOCOL, TABLE_LOCAL
 from isthmus.network.dataplane.state import Route, Rule
 
 TYPES = {"unicast", "unreachable", "blackhole", "prohibit", "throw", "local", "broadcast", "multicast"}
@@ -99,7 +99,7 @@ def parse_rules(present: list[dict[str, Any]]) -> list[Rule]:
     return [
         Rule(
             entry.get("priority", 0),
-            int(entry["table"]) if str(entry.get("table", "")).isdigit() else 254,
+            _rule_table(entry),
             entry.get("iif", ""),
             entry.get("oif", ""),
             _rule_range(entry, "src"),
@@ -109,6 +109,21 @@ def parse_rules(present: list[dict[str, Any]]) -> list[Rule]:
         for entry in present
         if str(entry.get("protocol", "")) == str(PROTOCOL)
     ]
+
+
+def local_rule_changes(wanted: frozenset[Rule], present: list[dict[str, Any]]) -> list[str]:
+    """The `ip -batch` lines that take away the kernel's own first look at local addresses where the wanted rules
+    have one at a later place, and that give it back where they have none."""
+    looks = [entry for entry in present if _rule_table(entry) == TABLE_LOCAL]
+    first = any(entry.get("priority", 0) == 0 for entry in looks)
+    if any(rule.table == TABLE_LOCAL and not rule.destination for rule in wanted):
+        return ["rule del priority 0 lookup local"] if first else []
+    return [] if looks else ["rule add priority 0 lookup local protocol kernel"]
+
+
+def _rule_table(entry: dict[str, Any]) -> int:
+    table = str(entry.get("table", ""))
+    return int(table) if table.isdigit() else TABLE_LOCAL if table == "local" else 254
 
 
 def _rule_range(entry: dict[str, Any], side: str) -> str:

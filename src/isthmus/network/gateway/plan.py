@@ -102,6 +102,8 @@ def plan_gateway(facts: GatewayFacts) -> State:
             {
                 Rule(hops.RULE_GATEWAY, hops.TABLE_PEER, iif=hops.OVERLAY),
                 Rule(hops.RULE_GATEWAY + 1, hops.TABLE_PODS, iif=hops.TUNNEL),
+                Rule(hops.RULE_LIVENESS, hops.TABLE_LOCAL, destination=hops.TUNNEL_RANGE),
+                Rule(hops.RULE_LOCAL, hops.TABLE_LOCAL),
             }
         ),
         tables=(Table("ip", hops.TABLE, render_translation(translation)),),
@@ -110,6 +112,7 @@ def plan_gateway(facts: GatewayFacts) -> State:
             "net.ipv4.conf.all.rp_filter": "0",
             f"net.ipv4.conf.{hops.OVERLAY}.rp_filter": "0",
             f"net.ipv4.conf.{hops.TUNNEL}.rp_filter": "0",
+            f"net.ipv4.conf.{hops.TUNNEL}.accept_local": "1",
         },
         refused=tuple(refused),
     )

@@ -20,7 +20,14 @@ from isthmus.network.ipam.ledger import NetworkLedger
 from isthmus.network.ipam.networks import NetworkReconciler, retry_when_one_goes
 from isthmus.network.ipam.services import MANAGER, SLICE_MANAGED_BY, SLICES
 
-__all__ = ["DEFAULT_POOLS", "InstalledRanges", "InternalAddresses", "forge_networks", "internal_range", "setup"]
+__all__ = [
+    "DEFAULT_POOLS",
+    "InstalledRanges",
+    "InternalAddresses",
+    "forge_networks",
+    "internal_range",
+    "setup",
+]
 
 
 def setup(manager: Manager, options: Options, pools: Sequence[str] = DEFAULT_POOLS) -> None:
