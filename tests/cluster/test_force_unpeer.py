@@ -1,0 +1,59 @@
+"""A provider that is gone for good: with its API server stopped the consumer gets rid of all of it, in time."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from isthmus import lab
+from tests.cluster.support import Cluster, deployment, eventually, isthmus, ready_pods
+
+Pair = tuple[Cluster, Cluster]
+BOUND = 30.0
+
+
+@pytest.fixture
+def plainly_peered(installed: Pair) -> Iterator[Pair]:
+    """A peering without networks; both clusters without a trace of it afterwards."""
+    rome, milan = installed
+    both = ("--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig))
+    isthmus("peer", *both, "--networking-disabled")
+    yield installed
+    lab.start_api_server("milan")
+    eventually(lambda: milan.get("namespace", "default"), within=60, what="the provider's API server")
+    isthmus("unpeer", *both, "--skip-confirm", "--delete-namespaces", timeout=180)
+
+
+def test_nothing_is_left_of_a_provider_that_is_dead(plainly_peered: Pair) -> None:
+    rome, _ = plainly_peered
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    rome.kubectl("create", "namespace", name)
+    isthmus("offload", "namespace", name, "--kubeconfig", str(rome.kubeconfig))
+    rome.apply(
+        deployment("away", replicas=3, remote_only=True) | {"metadata": {"name": "away", "namespace": name}}
+    )
+    eventually(lambda: len(ready_pods(rome, name)) == 3, within=90, what="the pods")
+    lab.stop_api_server("milan")
+    started = time.monotonic()
+    isthmus("force", "unpeer", "milan", "--kubeconfig", str(rome.kubeconfig), "--skip-confirm")
+    assert time.monotonic() - started < BOUND
+    for kind in ("virtualnodes", "resourceslices", "identities", "namespacemaps", "foreignclusters"):
+        assert rome.items(kind, "-A") == [], kind
+    assert rome.get("namespace", "liqo-tenant-milan") is None
+    assert rome.get("node", "milan") is None
+    pods = rome.items("pods", "-n", name)
+    assert all(pod["spec"].get("nodeName", "") != "milan" for pod in pods)
+    rome.kubectl("delete", "namespace", name, "--wait=false")
+    eventually(lambda: rome.get("namespace", name) is None, within=60, what="the end of the namespace")
+
+
+def test_a_cluster_that_is_unknown_is_told_so(installed: Pair) -> None:
+    rome, _ = installed
+    done = isthmus(
+        "force", "unpeer", "nowhere", "--kubeconfig", str(rome.kubeconfig), "--skip-confirm", check=False
+    )
+    assert done.returncode == 1
+    assert 'has nothing to do with "nowhere"' in done.stderr

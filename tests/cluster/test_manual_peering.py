@@ -1,0 +1,141 @@
+"""A peering by two operators who never see each other's cluster: they exchange what the commands print, no more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.support import Cluster, eventually, isthmus
+
+HOME, AWAY = "liqo-tenant-milan", "liqo-tenant-rome"
+Pair = tuple[Cluster, Cluster]
+
+
+def local(cluster: Cluster, *arguments: str, check: bool = True) -> str:
+    """A command of one operator in his own cluster; returns what it prints, or says where it fails."""
+    done = isthmus(*arguments, "--kubeconfig", str(cluster.kubeconfig), check=check)
+    return done.stdout if check or done.returncode == 0 else done.stderr
+
+
+def end(rome: Cluster, milan: Cluster) -> None:
+    """No peering, whatever the last test left."""
+    both = ("--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig))
+    isthmus("unpeer", *both, "--skip-confirm", "--delete-namespaces", timeout=180)
+    local(milan, "delete", "peering-user", "--consumer-cluster-id", "rome")
+
+
+def node_is_ready(cluster: Cluster, name: str = "milan") -> bool:
+    """Whether a virtual node is Ready."""
+    node = cluster.get("node", name)
+    found = (node or {}).get("status", {}).get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in found)
+
+
+@pytest.fixture
+def strangers(installed: Pair) -> Iterator[Pair]:
+    """Both clusters with Isthmus and nothing between them, before and after."""
+    end(*installed)
+    yield installed
+    end(*installed)
+
+
+def test_two_operators_peer_by_exchanging_files(strangers: Pair) -> None:
+    rome, milan = strangers
+    local(milan, "create", "nonce", "--remote-cluster-id", "rome")
+    nonce = local(milan, "get", "nonce", "--remote-cluster-id", "rome").strip()
+    tenant = local(rome, "generate", "tenant", "--remote-cluster-id", "milan", "--nonce", nonce)
+    assert "PRIVATE" not in tenant
+    milan.kubectl("apply", "-n", AWAY, "-f", "-", stdin=tenant)
+    identity = local(milan, "generate", "identity", "--remote-cluster-id", "rome")
+    rome.kubectl("apply", "-n", HOME, "-f", "-", stdin=identity)
+    local(rome, "create", "resourceslice", "--remote-cluster-id", "milan", "--cpu", "2", "--memory", "1Gi")
+    assert node_is_ready(rome)
+    capacity = rome.get("node", "milan")["status"]["capacity"]
+    assert (capacity["cpu"], capacity["memory"]) == ("2", "1Gi")
+    shown = json.loads(local(milan, "get", "resourceslice", "-o", "json"))
+    assert [(one["name"], one["peer"], one["action"], one["accepted"]) for one in shown] == [
+        ("milan", "rome", "Providing", True)
+    ]
+
+
+def test_a_tenant_that_signed_another_nonce_is_refused_with_the_reason(strangers: Pair) -> None:
+    rome, milan = strangers
+    local(milan, "create", "nonce", "--remote-cluster-id", "rome")
+    tenant = local(rome, "generate", "tenant", "--remote-cluster-id", "milan", "--nonce", "A" * 88)
+    milan.kubectl("apply", "-n", AWAY, "-f", "-", stdin=tenant)
+    said = local(milan, "generate", "identity", "--remote-cluster-id", "rome", "--timeout", "8s", check=False)
+    assert "SignatureVerificationFailed" in said
+
+
+def test_a_second_slice_becomes_a_node_by_hand_and_goes_by_hand(strangers: Pair) -> None:
+    rome, milan = strangers
+    both = ("--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig))
+    isthmus("authenticate", *both)
+    local(
+        rome,
+        "create",
+        "resourceslice",
+        "small",
+        "--remote-cluster-id",
+        "milan",
+        "--cpu",
+        "1",
+        "--no-virtual-node",
+    )
+    assert rome.get("node", "small") is None
+    local(
+        rome,
+        "create",
+        "virtualnode",
+        "tiny",
+        "--remote-cluster-id",
+        "milan",
+        "--resource-slice-name",
+        "small",
+        "--labels",
+        "tier=test",
+    )
+    assert node_is_ready(rome, "tiny")
+    assert rome.get("node", "tiny")["metadata"]["labels"]["tier"] == "test"
+    refused = isthmus("unauthenticate", *both, "--skip-confirm", check=False)
+    assert refused.returncode == 1
+    assert "ResourceSlice small" in refused.stderr
+    local(rome, "delete", "virtualnode", "tiny", "--skip-confirm")
+    assert rome.get("node", "tiny") is None
+    local(rome, "delete", "resourceslice", "small", "--skip-confirm")
+    isthmus("unauthenticate", *both, "--skip-confirm")
+    assert rome.items("identities", "-n", HOME) == []
+    assert milan.items("tenants", "-A") == []
+
+
+def test_a_peering_user_peers_and_may_do_no_more(strangers: Pair, tmp_path: Path) -> None:
+    rome, milan = strangers
+    kubeconfig = tmp_path / "rome-in-milan"
+    kubeconfig.touch(mode=0o600)
+    kubeconfig.write_text(local(milan, "generate", "peering-user", "--consumer-cluster-id", "rome"))
+    second = local(milan, "generate", "peering-user", "--consumer-cluster-id", "rome", check=False)
+    assert "has a peering user for rome already" in second
+    user = Cluster("milan", kubeconfig, milan.kubectl_path, milan.server)
+    for verb, what, where in (
+        ("create", "tenants.authentication.liqo.io", "default"),
+        ("update", "secrets", AWAY),
+        ("create", "pods", AWAY),
+        ("list", "namespaces", ""),
+        ("get", "secrets", "liqo"),
+    ):
+        place = ("-n", where) if where else ()
+        answer = user.kubectl("auth", "can-i", verb, what, *place, check=False)
+        assert answer.stdout.strip() == "no", f"{verb} {what} in {where}"
+    both = ("--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(kubeconfig))
+    isthmus("peer", *both, "--networking-disabled")
+    assert node_is_ready(rome)
+    local(milan, "delete", "peering-user", "--consumer-cluster-id", "rome")
+    eventually(
+        lambda: user.kubectl("get", "tenants", "-n", AWAY, check=False).returncode != 0,
+        within=10,
+        what="the kubeconfig taken back",
+    )
+    assert node_is_ready(rome)
