@@ -121,6 +121,12 @@ def test_addresses_are_translated() -> None:
     assert mapped["podIP"] == mapped["podIPs"][0]["ip"] == "10.245.1.5"
 
 
+def test_an_address_that_is_not_known_here_yet_is_not_shown() -> None:
+    mapped = map_status(REMOTE, LOCAL, FACTS, lambda ip: "")
+    assert "podIP" not in mapped
+    assert "podIPs" not in mapped
+
+
 @pytest.mark.parametrize(
     "claimed", ["127.0.0.1", "169.254.169.254", "224.0.0.1", "::", "::1", "kubernetes", 5, None]
 )

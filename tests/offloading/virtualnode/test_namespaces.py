@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from isthmus.api.offloading import NamespaceMap, NamespaceMapSpec, NamespaceMapStatus, RemoteNamespace
 from isthmus.kube.objects import ObjectMeta
-from isthmus.offloading.virtualnode.namespaces import is_map_of, plan_namespaces
+from isthmus.offloading.virtualnode.namespaces import default_class, is_map_of, plan_namespaces
 
 
 def make(desired: dict[str, str], current: dict[str, tuple[str, str]]) -> NamespaceMap:
@@ -52,3 +52,13 @@ def test_the_copy_of_the_providers_own_wish_is_not_ours() -> None:
     ours = NamespaceMap(metadata=ObjectMeta(name="milan", namespace="liqo-tenant-milan", labels=own))
     assert is_map_of(ours, "liqo-tenant-milan", "milan")
     assert not is_map_of(ours, "elsewhere", "milan")
+
+
+def test_the_default_class_of_load_balancers_is_the_one_marked_so() -> None:
+    assert default_class([]) == ""
+    assert default_class([{"loadBalancerClassName": "a"}]) == ""
+    assert default_class(
+        [{"loadBalancerClassName": "a"}, {"loadBalancerClassName": "b", "default": True}]
+    ) == ("b")
+    assert default_class([{"loadBalancerClassName": 5, "default": True}]) == ""
+    assert default_class([{"loadBalancerClassName": "x" * 400, "default": True}]) == ""

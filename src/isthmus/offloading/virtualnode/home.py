@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 
 from isthmus.api import labels
 from isthmus.api.ipam import IP, IPS
-from isthmus.api.networking import CONFIGURATIONS, Configuration
+from isthmus.api.networking import CONFIGURATIONS
 from isthmus.api.peer_ranges import configuration_of, read_ranges, seen_address
+from isthmus.api.tenancy import is_tenant_namespace_of
 from isthmus.kube.builtin import NAMESPACES
 from isthmus.kube.informer import InformerSet
 from isthmus.kube.objects import Key, Object
@@ -64,14 +65,23 @@ class Home:
     def on_change(self, provider: str, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` when the way to a provider may have changed; the result removes it."""
 
-        def changed(old: Configuration | None, new: Configuration | None) -> None:
+        def changed(old: Object | None, new: Object | None) -> None:
             if any(
-                one is not None and one.metadata.labels.get(labels.REMOTE_CLUSTER_ID) == provider
-                for one in (old, new)
+                one.metadata.labels.get(labels.REMOTE_CLUSTER_ID) == provider for one in (old, new) if one
             ):
                 listener()
 
-        return self._configurations.add_handler(changed)
+        def moved(old: Object | None, new: Object | None) -> None:
+            if is_tenant_namespace_of(old, provider) or is_tenant_namespace_of(new, provider):
+                listener()
+
+        removals = self._configurations.add_handler(changed), self._namespaces.add_handler(moved)
+
+        def remove() -> None:
+            for one in removals:
+                one()
+
+        return remove
 
     def api_server(self) -> HomeApiServer | None:
         """Our API server as peers reach it, None while it has no address for them."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from isthmus.api import labels, names
 from isthmus.api.offloading import NamespaceMap
@@ -22,13 +22,23 @@ from isthmus.kube.tasks import TaskSet
 from isthmus.offloading.pods.metadata import Identity
 from isthmus.offloading.pods.reflection import PodReflection
 from isthmus.offloading.virtualnode.registry import OffloadedPods, ProviderSession
-from isthmus.reflection import ReflectionSession, setup_namespace
+from isthmus.reflection import ReflectionSession, ReflectorOptions, setup_namespace
 
 logger = logging.getLogger(__name__)
 
 ACCEPTED = "Accepted"
 LONGEST_CLASS = 317
 """Characters of a class of load balancers: those of a label's key."""
+
+
+class ReflectionTerms(Struct, frozen=True):
+    """How namespaces are reflected through a virtual node."""
+
+    identity: Identity
+    load_balancer_class: str = ""
+    """The provider's default one, "" for none."""
+    reflectors: dict[str, ReflectorOptions] = field(default_factory=dict)
+    """By kind, as its template says."""
 
 
 class NamespacePlan(Struct, frozen=True):
@@ -104,9 +114,7 @@ class OffloadedNamespaces:
         """Whether a local namespace is to be offloaded to the provider."""
         return namespace in self._read().wished
 
-    async def update(
-        self, reflection: PodReflection, identity: Identity, load_balancer_class: str = ""
-    ) -> None:
+    async def update(self, reflection: PodReflection, terms: ReflectionTerms) -> None:
         """Attach what was accepted, detach what is no longer, and say who reflects."""
         plan = self._read()
         session = self._session
@@ -119,7 +127,7 @@ class OffloadedNamespaces:
         for local, remote in plan.accepted.items():
             session.namespaces[local] = remote
             reflection.attach(local, remote)
-            self._reflect(local, remote, identity, load_balancer_class, leads=leads)
+            self._reflect(local, remote, terms, leads=leads)
         for local in plan.wished.keys() ^ self._plan.wished.keys():
             reflection.revisit(local)
         self._plan = plan
@@ -134,9 +142,8 @@ class OffloadedNamespaces:
         maps = self._maps.list(tenant_namespace)
         return plan_namespaces(m for m in maps if is_map_of(m, tenant_namespace, provider_id))
 
-    def _reflect(
-        self, local: str, remote: str, identity: Identity, load_balancer_class: str, *, leads: bool
-    ) -> None:
+    def _reflect(self, local: str, remote: str, terms: ReflectionTerms, *, leads: bool) -> None:
+        identity = terms.identity
         session = ReflectionSession(
             local_client=self._manager.client,
             local_informers=self._manager.informers,
@@ -152,8 +159,8 @@ class OffloadedNamespaces:
             services=True,
             translate="networking" in self._options.modules,
             network_namespace=self._options.namespace,
-            load_balancer_class=load_balancer_class,
+            load_balancer_class=terms.load_balancer_class,
+            reflectors=terms.reflectors,
         )
-        self._tasks.ensure(
-            local, f"{remote} {leads} {load_balancer_class}", lambda: setup_namespace(session, local, remote)
-        )
+        fingerprint = f"{remote} {leads} {terms.load_balancer_class} {sorted(terms.reflectors.items())}"
+        self._tasks.ensure(local, fingerprint, lambda: setup_namespace(session, local, remote))

@@ -16,6 +16,7 @@ CLUSTER_RULES: list[Manifest] = [
         "resources": ["namespacemaps"],
         "verbs": ["get", "list", "watch"],
     },
+    {"apiGroups": ["offloading.liqo.io"], "resources": ["vkoptionstemplates"], "verbs": ["list", "watch"]},
     {"apiGroups": ["core.liqo.io"], "resources": ["foreignclusters"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["ipam.liqo.io"], "resources": ["ips"], "verbs": ["list", "watch"]},
     # Of peers: as a consumer whether there is a way home, as a provider where it leads.

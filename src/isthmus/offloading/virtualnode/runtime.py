@@ -15,6 +15,7 @@ from isthmus.offloading.pods.spec import Terms
 from isthmus.offloading.virtualnode.home import Home
 from isthmus.offloading.virtualnode.node import SELECTOR as NODE_SELECTOR
 from isthmus.offloading.virtualnode.node import VIRTUAL_NODE_OBJECTS, NodeObject
+from isthmus.offloading.virtualnode.reflectors import REFLECTION_TEMPLATES, ReflectionTemplate, template_of
 from isthmus.offloading.virtualnode.registry import OffloadedPods
 
 NO_PATCH = OffloadingPatch()
@@ -30,6 +31,7 @@ class Runtime(Struct, frozen=True):
     namespace_maps: Informer[NamespaceMap]
     nodes: Informer[NodeObject]
     foreign_clusters: Informer[ForeignCluster]
+    templates: Informer[ReflectionTemplate]
     home: Home | None
     """None without the networking module."""
 
@@ -58,6 +60,10 @@ class Runtime(Struct, frozen=True):
         """The summary of the provider, as far as it is known."""
         return self.foreign_clusters.get(Key("", virtual_node.spec.cluster_id))
 
+    def template(self, virtual_node: VirtualNode) -> ReflectionTemplate | None:
+        """What says how kinds are reflected through a virtual node."""
+        return self.templates.get(template_of(virtual_node.spec, self.options.namespace))
+
     def networking(self, virtual_node: VirtualNode) -> bool | None:
         """Whether the network to the provider is connected; None where that is not to be looked at."""
         if "networking" not in self.options.modules or virtual_node.spec.disable_network_check:
@@ -81,5 +87,6 @@ def make_runtime(manager: Manager, options: Options, registry: OffloadedPods) ->
         namespace_maps=informers.get(NAMESPACE_MAPS),
         nodes=informers.get(VIRTUAL_NODE_OBJECTS, label_selector=NODE_SELECTOR),
         foreign_clusters=informers.get(FOREIGN_CLUSTERS),
+        templates=informers.get(REFLECTION_TEMPLATES),
         home=Home(informers, options.namespace) if networking else None,
     )

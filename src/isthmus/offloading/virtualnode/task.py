@@ -21,9 +21,15 @@ from isthmus.offloading.pods.provider import PodContext
 from isthmus.offloading.pods.reflection import PodReflection
 from isthmus.offloading.pods.spec import Terms
 from isthmus.offloading.virtualnode.heartbeat import Heartbeat
-from isthmus.offloading.virtualnode.namespaces import OffloadedNamespaces, default_class, is_map_of
+from isthmus.offloading.virtualnode.namespaces import (
+    OffloadedNamespaces,
+    ReflectionTerms,
+    default_class,
+    is_map_of,
+)
 from isthmus.offloading.virtualnode.node import NodeFacts, NodeObject
 from isthmus.offloading.virtualnode.nodes import NodeReconciler
+from isthmus.offloading.virtualnode.reflectors import plan_reflectors
 from isthmus.offloading.virtualnode.registry import ProviderSession
 from isthmus.offloading.virtualnode.runtime import Runtime
 
@@ -91,13 +97,14 @@ class _Work:
         facts = NodeFacts(
             await runtime.manager.client.version(), runtime.options.pod_ip, runtime.options.kubelet_port
         )
-        for informer in (runtime.namespace_maps, runtime.virtual_nodes, runtime.nodes):
+        for informer in (runtime.namespace_maps, runtime.virtual_nodes, runtime.nodes, runtime.templates):
             await informer.synced.wait()
         if runtime.home is not None:  # A pod made before it is known would never be told the way home.
             await runtime.home.synced()
         self._nodes = self._node_controller(facts)
         self._maps.watch(runtime.namespace_maps, self._map_keys)
         self._maps.watch(runtime.virtual_nodes, self._own_map_key)
+        self._maps.watch(runtime.templates, lambda _: [self._map_key])
         removals = [runtime.registry.on_change(lambda: self._maps.enqueue(self._map_key))]
         if runtime.home is not None:
             removals.append(
@@ -132,8 +139,13 @@ class _Work:
         return controller
 
     async def _update_namespaces(self, _: Key) -> float | None:
-        found = (self._virtual_node() or self._last).spec.load_balancer_classes
-        await self.namespaces.update(self._reflection, self._terms().identity, default_class(found))
+        found = self._virtual_node() or self._last
+        terms = ReflectionTerms(
+            self._terms().identity,
+            default_class(found.spec.load_balancer_classes),
+            plan_reflectors(self._runtime.template(found)),
+        )
+        await self.namespaces.update(self._reflection, terms)
         return None
 
     def _map_keys(self, map_: NamespaceMap) -> list[Key]:
