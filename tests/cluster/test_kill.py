@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from isthmus import lab
 from tests.cluster.support import TEST_IMAGE, Cluster, deployment, eventually, ready_pods
+from tests.processes import mains
 
 BURST = 100
 OUTAGE_SECONDS = 20
 
 
-def controller_pids(cluster: str) -> list[int]:
-    """The process ids of a cluster's controller, found by what it was started with."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
-            environment = (process / "environ").read_bytes()
-        except OSError:
-            continue
-        if (
-            b"isthmus" in command
-            and b"controller" in command
-            and f'"cluster_id":"{cluster}"'.encode() in environment
-        ):
-            found.append(int(process.name))
-    return found
-
-
 def _kill_controller(cluster: str) -> None:
-    pids = controller_pids(cluster)
-    assert pids, f"no controller of {cluster} runs"
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    running = mains("controller", cluster)
+    assert running, f"no controller of {cluster} runs"
+    for process in running:
+        process.kill()
 
 
 def _outage(cluster: str) -> None:
@@ -126,6 +106,10 @@ def _phase(cluster: Cluster, namespace: str, name: str) -> str:
     return "" if pod is None else str(pod["status"].get("phase", ""))
 
 
+def _controllers(cluster: Cluster) -> list[dict[str, object]]:
+    return cluster.items("pods", "-n", "liqo", "-l", "app.kubernetes.io/name=controller-manager")
+
+
 @contextmanager
 def _without_controller(*clusters: Cluster) -> Iterator[None]:
     """No controller runs in these clusters for as long as the block lasts."""
@@ -133,9 +117,7 @@ def _without_controller(*clusters: Cluster) -> Iterator[None]:
         for cluster in clusters:
             cluster.kubectl("scale", "-n", "liqo", CONTROLLER, "--replicas=0")
         for cluster in clusters:
-            eventually(
-                lambda name=cluster.name: not controller_pids(name), within=60, what="the controller's end"
-            )
+            eventually(lambda api=cluster: not _controllers(api), within=60, what="the controller's end")
         yield
     finally:
         for cluster in clusters:

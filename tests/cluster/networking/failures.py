@@ -1,74 +1,19 @@
-"""What can go wrong with a joined network, done for real: processes killed, cables cut, tables flushed."""
+"""What can go wrong with a joined network, done for real: the tunnel cut; and what a pod is called abroad."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import signal
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
 
-from isthmus import lab
-from tests.cluster.support import Cluster, run
-
-SWITCH = "/run/netns/isthmus-switch"
-
-
-@dataclass(frozen=True)
-class Process:
-    """A process of ours on this machine."""
-
-    pid: int
-    settings: dict[str, object]
-    node: str
-
-    def kill(self) -> None:
-        """End it as the kernel would for want of memory."""
-        os.kill(self.pid, signal.SIGKILL)
-
-    def run(self, *command: str) -> str:
-        """What a command prints in the network namespace of the process, with this machine's programs."""
-        return run(["nsenter", f"--target={self.pid}", "--net", *command]).stdout
-
-
-def processes(role: str) -> list[Process]:
-    """The processes of a role, `gateway` or `node`, in all clusters of the lab."""
-    found, variable = [], f"ISTHMUS_{role.upper()}="
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (path / "cmdline").read_bytes().split(b"\0")
-            entries = (path / "environ").read_bytes().decode().split("\0")
-        except (OSError, UnicodeDecodeError):
-            continue
-        settings = next(
-            (entry.removeprefix(variable) for entry in entries if entry.startswith(variable)), None
-        )
-        if settings is None or command[-2:-1] != [role.encode()]:
-            continue
-        node = next((entry[10:] for entry in entries if entry.startswith("NODE_NAME=")), "")
-        found.append(Process(int(path.name), json.loads(settings), node))
-    return found
-
-
-def gateways(cluster: str) -> list[Process]:
-    """The gateway processes of a cluster."""
-    return [one for one in processes("gateway") if one.settings.get("cluster_id") == cluster]
-
-
-def agent(node: str) -> Process:
-    """The node agent of a node."""
-    return next(one for one in processes("node") if one.node == node)
+from tests.cluster.support import Cluster
+from tests.switch import nft, node_range
 
 
 @contextlib.contextmanager
 def cut(one: str, other: str) -> Iterator[None]:
     """No UDP between the nodes of two clusters; their API servers stay in reach."""
-    ranges = {cluster.name: IPv4Network(f"{cluster.address}/24", strict=False) for cluster in lab.clusters()}
-    a, b = ranges[one], ranges[other]
+    a, b = node_range(one), node_range(other)
     rules = f"""
         table bridge cut {{
             chain forward {{
@@ -78,12 +23,11 @@ def cut(one: str, other: str) -> Iterator[None]:
             }}
         }}
     """
-    nft = ["nsenter", f"--net={SWITCH}", "nft"]
-    subprocess.run([*nft, "-f", "-"], input=rules, text=True, check=True)
+    nft("-f", "-", rules=rules)
     try:
         yield
     finally:
-        subprocess.run([*nft, "delete", "table", "bridge", "cut"], check=True)
+        nft("delete", "table", "bridge", "cut")
 
 
 def seen_from(cluster: Cluster, peer: str, address: str) -> str:

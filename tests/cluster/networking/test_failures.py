@@ -12,6 +12,7 @@ import pytest
 from isthmus import lab
 from tests.cluster.networking import failures, traffic
 from tests.cluster.support import Cluster, eventually
+from tests.processes import agent, mains
 
 BACK = 5.0
 """Seconds after the cause is gone within which traffic must flow again."""
@@ -60,10 +61,10 @@ def _back(flows: list[Flow], since: float) -> float:
 
 @pytest.mark.parametrize("cluster", ["rome", "milan"])
 def test_a_gateway_is_killed(flows: list[Flow], cluster: str) -> None:
-    (gateway,) = failures.gateways(cluster)
+    (gateway,) = mains("gateway", cluster)
     gateway.kill()
     eventually(
-        lambda: [one for one in failures.gateways(cluster) if one.pid != gateway.pid],
+        lambda: [one for one in mains("gateway", cluster) if one.pid != gateway.pid],
         within=PATIENCE,
         every=0.05,
         what="the gateway, started again by the kubelet",
@@ -81,12 +82,12 @@ def test_the_tunnel_is_cut(flows: list[Flow], seconds: int) -> None:
 
 def test_an_agent_is_killed(flows: list[Flow]) -> None:
     for node in [worker.name for cluster in lab.clusters()[:2] for worker in cluster.workers]:
-        killed = failures.agent(node)
+        killed = agent(node)
         since = time.time()
         killed.kill()
         eventually(
             lambda node=node, killed=killed: [
-                one for one in failures.processes("node") if one.node == node and one.pid != killed.pid
+                one for one in mains("node") if one.node == node and one.pid != killed.pid
             ],
             within=PATIENCE,
             every=0.1,
@@ -96,7 +97,7 @@ def test_an_agent_is_killed(flows: list[Flow]) -> None:
 
 
 def test_our_tables_are_flushed(flows: list[Flow]) -> None:
-    for process in [*failures.processes("node"), *failures.processes("gateway")]:
+    for process in mains("node") + mains("gateway"):
         ours = [
             line.split()[1:3]
             for line in process.run("nft", "list", "tables").splitlines()
@@ -109,7 +110,7 @@ def test_our_tables_are_flushed(flows: list[Flow]) -> None:
 
 
 def test_our_routes_and_rules_are_deleted(flows: list[Flow]) -> None:
-    for process in [*failures.processes("node"), *failures.processes("gateway")]:
+    for process in mains("node") + mains("gateway"):
         for line in process.run("ip", "rule", "list").splitlines():
             priority, rest = line.split(":", 1)
             if "6091" in rest:
@@ -122,7 +123,7 @@ def test_our_routes_and_rules_are_deleted(flows: list[Flow]) -> None:
 @pytest.mark.parametrize("where", ["the gateway's", "another"])
 def test_a_node_reboots(flows: list[Flow], joined: tuple[Cluster, Cluster], where: str) -> None:
     _, milan = joined
-    (gateway,) = failures.gateways("milan")
+    (gateway,) = mains("gateway", "milan")
     workers = [worker.name for worker in lab.clusters()[1].workers]
     node = gateway.node if where == "the gateway's" else next(one for one in workers if one != gateway.node)
     # Its own pods get other addresses, as in any cluster.
