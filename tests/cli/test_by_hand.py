@@ -25,6 +25,15 @@ from isthmus.kube.objects import Object
 from tests.cli.test_peer import KUBECONFIG, fails
 
 GROUPS = ("create", "generate", "get", "delete", "force", "cordon", "uncordon", "drain", "activate")
+CONFIGURATION = (
+    "create",
+    "configuration",
+    "--remote-cluster-id",
+    "milan",
+    "--remote-pod-cidr",
+    "10.0.0.0/16",
+)
+SERVER = ("create", "gatewayserver", "--remote-cluster-id", "rome")
 COMMON = ("create", "virtualnode", "--remote-cluster-id", "milan")
 
 
