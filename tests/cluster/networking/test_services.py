@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.networking import traffic
 from tests.cluster.support import TEST_IMAGE, Cluster, deployment, eventually, ready_pods
 
 SERVE = (
     "mkdir -p /tmp/www; hostname >/tmp/www/index.html; "
     "httpd -f -p 8080 -h /tmp/www & trap 'exit 0' TERM; wait"
 )
+ASK = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=3).read().decode())"
 FOLLOWS = 2.0
 """Seconds within which the other side must know."""
 
@@ -43,6 +45,11 @@ def _service(name: str, headless: bool = False) -> dict[str, Any]:
 
 def _client(name: str, *, remote: bool) -> dict[str, Any]:
     made = _web(name, 1, remote=remote)
+    # A static busybox cannot ask for names; Python can.
+    made["spec"]["template"]["spec"]["containers"][0] |= {
+        "image": traffic.IMAGE,
+        "command": ["/usr/bin/python3", "-c", "import signal; signal.pause()"],
+    }
     for labels in (made["spec"]["selector"]["matchLabels"], made["spec"]["template"]["metadata"]["labels"]):
         labels["service"] = "client"
     return made
@@ -70,12 +77,9 @@ def _ask(cluster: Cluster, namespace: str, app: str, url: str) -> str:
         namespace,
         f"deployment/{app}",
         "--",
-        "wget",
-        "-q",
-        "-T",
-        "3",
-        "-O",
-        "-",
+        "/usr/bin/python3",
+        "-c",
+        ASK,
         url,
         check=False,
     )
@@ -185,7 +189,14 @@ def test_a_stateful_set_with_a_headless_service_works_across_clusters(
     rome, _ = joined
     names = ["db-0", "db-1", "db-2"]
     abroad = {
-        "containers": [{"name": "main", "image": TEST_IMAGE, "command": ["sh", "-c", SERVE]}],
+        "containers": [
+            {
+                "name": "main",
+                "image": TEST_IMAGE,
+                "imagePullPolicy": "IfNotPresent",
+                "command": ["sh", "-c", SERVE],
+            }
+        ],
         "terminationGracePeriodSeconds": 1,
         "nodeSelector": {"liqo.io/type": "virtual-node"},
     }

@@ -133,7 +133,7 @@ def test_wrong_settings_are_named(fields: str, fault: str) -> None:
 
 def test_a_pod_abroad_may_have_the_address_of_the_gateway() -> None:
     """The kernel looks at a namespace's own addresses first, and would keep what is for the peer's pod."""
-    state = plan_gateway(facts())
+    state = plan_gateway(FACTS)
     place = {rule.table: rule.priority for rule in state.rules if not rule.destination}
     assert place[hops.TABLE_PEER] < place[hops.TABLE_LOCAL]
     assert place[hops.TABLE_PODS] < place[hops.TABLE_LOCAL]
