@@ -57,8 +57,7 @@ def test_the_copy_of_the_providers_own_wish_is_not_ours() -> None:
 def test_the_default_class_of_load_balancers_is_the_one_marked_so() -> None:
     assert default_class([]) == ""
     assert default_class([{"loadBalancerClassName": "a"}]) == ""
-    assert default_class(
-        [{"loadBalancerClassName": "a"}, {"loadBalancerClassName": "b", "default": True}]
-    ) == ("b")
+    classes = [{"loadBalancerClassName": "a"}, {"loadBalancerClassName": "b", "default": True}]
+    assert default_class(classes) == "b"
     assert default_class([{"loadBalancerClassName": 5, "default": True}]) == ""
     assert default_class([{"loadBalancerClassName": "x" * 400, "default": True}]) == ""

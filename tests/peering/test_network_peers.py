@@ -1,0 +1,98 @@
+"""A peer whose network alone is joined with ours is a peer like any other, until nothing of it is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from isthmus import peering
+from isthmus.kube.manager import Manager
+from isthmus.kube.options import Options
+from isthmus.network.summaries import NetworkSummaries
+from tests.network import api_server
+from tests.network.api_server import ApiServer, Json, running
+
+NETWORKING = "networking.liqo.io/v1beta1"
+TNS = "liqo-tenant-milan"
+PEER = {"liqo.io/remote-cluster-id": "milan"}
+
+
+@pytest.fixture(autouse=True)
+def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = {
+        "foreignclusters": ("core.liqo.io/v1beta1", "ForeignCluster"),
+        "tenants": ("authentication.liqo.io/v1beta1", "Tenant"),
+        "secrets": ("v1", "Secret"),
+        "connections": (NETWORKING, "Connection"),
+        "gatewayclients": (NETWORKING, "GatewayClient"),
+    }
+    for plural, kind in more.items():
+        monkeypatch.setitem(api_server.KINDS, plural, kind)
+
+
+def setup(manager: Manager, options: Options) -> None:
+    """The controllers of peering with what the networking module tells them, as the entry point has it."""
+    peering.setup(manager, options, NetworkSummaries(manager))
+
+
+def about_milan(name: str, **fields: Any) -> Json:
+    return {"metadata": {"name": name, "namespace": TNS, "labels": PEER}, **fields}
+
+
+def networking(api: ApiServer) -> Callable[[], dict[str, str] | None]:
+    """The conditions of the networking module as they stand; None while the ForeignCluster does not tell."""
+
+    def read() -> dict[str, str] | None:
+        module = (api.get("foreignclusters", "", "milan") or {}).get("status", {}).get("modules", {})
+        if not module.get("networking", {}).get("enabled"):
+            return None
+        return {one["type"]: one["status"] for one in module["networking"]["conditions"]}
+
+    return read
+
+
+async def test_a_joined_network_makes_a_peer_and_its_tunnel_is_told() -> None:
+    api = ApiServer()
+    told = networking(api)
+    async with running(api, setup):
+        api.create("configurations", about_milan("milan", spec={}))
+        assert (await api.until(told))["NetworkConfigurationStatus"] == "NotReady"
+        assert api.objects["foreignclusters", "", "milan"]["status"]["role"] == "Unknown"
+        api.create("gatewayclients", about_milan("milan", spec={}))
+        api.create("connections", about_milan("gw-milan", spec={"type": "Client"}))
+        for value, status in (("Connecting", "Pending"), ("Connected", "Established"), ("Error", "Error")):
+            api.merge("connections", TNS, "gw-milan", {"status": {"value": value}}, status=True)
+            await api.until(lambda wanted=status: (told() or {}).get("NetworkConnectionStatus") == wanted)
+
+
+async def test_it_goes_when_nothing_is_left_and_not_before() -> None:
+    api = ApiServer()
+    told = networking(api)
+    async with running(api, setup):
+        api.create("configurations", about_milan("milan", spec={}))
+        secret = about_milan("kubeconfig-controlplane-milan", type="Opaque")
+        secret["metadata"]["labels"] = {**PEER, "liqo.io/identity-type": "ControlPlane"}
+        secret["metadata"]["annotations"] = {"liqo.io/remote-tenant-namespace": "liqo-tenant-rome"}
+        api.create("secrets", secret)
+        await api.until(told)
+        await api.until(lambda: api.objects["foreignclusters", "", "milan"]["status"]["role"] == "Provider")
+        api.delete("configurations", TNS, "milan")
+        await api.until(lambda: told() is None)
+        kept = api.objects["foreignclusters", "", "milan"]
+        assert kept["status"]["modules"]["networking"]["conditions"] == []
+        api.delete("secrets", TNS, "kubeconfig-controlplane-milan")
+        await api.until(lambda: api.get("foreignclusters", "", "milan") is None)
+
+
+async def test_what_is_labelled_with_ourselves_or_no_cluster_makes_no_peer() -> None:
+    api = ApiServer()
+    async with running(api, setup):
+        for name, peer in (("own", "rome"), ("none", "Not.A_Cluster")):
+            own = about_milan(name, spec={})
+            own["metadata"]["labels"] = {"liqo.io/remote-cluster-id": peer}
+            api.create("configurations", own)
+        api.create("configurations", about_milan("milan", spec={}))
+        await api.until(networking(api))
+        assert api.named("foreignclusters") == {"milan"}
