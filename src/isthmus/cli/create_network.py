@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
@@ -52,12 +53,14 @@ from isthmus.network.configuration.validation import AnnouncementError, require_
 from isthmus.network.gateways.objects import DEFAULT_MTU
 from isthmus.network.gateways.requests import is_host
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 _wait = switch_option("--wait", False, "Wait until it does what it is for.")
 _mtu = click.option("--mtu", type=int, metavar="BYTES", default=DEFAULT_MTU, show_default=True, help="MTU.")
 
 
-def _template_options(default: Template) -> Any:
-    def add(command: Any) -> Any:
+def _template_options(default: Template) -> Callable[[F], F]:
+    def add(command: F) -> F:
         name = click.option(
             "--template-name", metavar="NAME", default=default.name, show_default=True, help="Its template."
         )

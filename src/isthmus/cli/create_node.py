@@ -149,7 +149,7 @@ async def _virtualnode(credentials: Credentials, overrides: Manifest, flags: dic
 
 
 async def _of_slice(site: Site, slice_: str, name: str) -> Manifest:
-    """The virtual node of a granted slice, as the controller would make it."""
+    """The virtual node of a granted slice, with what the controller would give it."""
     cluster = site.cluster
     with explained(cluster, "reading the resource slice"):
         found = await cluster.client.find(RESOURCE_SLICES, slice_, site.namespace)
@@ -166,7 +166,12 @@ async def _of_slice(site: Site, slice_: str, name: str) -> Manifest:
     secret = names.kubeconfig_secret(names.resource_slice_identity(slice_))
     await _require_secret(site, secret)
     manifest = forge_virtual_node(found, secret)
-    manifest["metadata"]["name"] = name
+    metadata = manifest["metadata"]
+    metadata["name"] = name
+    # It goes with the slice, but whoever made it by hand rules it: the slices' controller leaves it alone.
+    for owner in metadata["ownerReferences"]:
+        owner.pop("controller")
+        owner.pop("blockOwnerDeletion")
     manifest["spec"].setdefault("resourceQuota", {"hard": {}})
     return manifest
 

@@ -86,7 +86,7 @@ async def _refuse_second(site: Site) -> None:
         )
 
 
-async def _find_role(cluster: Cluster, resource: Resource[Any], namespace: str) -> Object:
+async def _find_role(cluster: Cluster, resource: Resource[Object], namespace: str) -> Object:
     selector = f"{labels.APP_COMPONENT}={PEERING_USER}"
     found = (await cluster.client.list(resource, namespace, label_selector=selector)).items
     if len(found) != 1:
