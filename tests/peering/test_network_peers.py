@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -56,6 +57,10 @@ def networking(api: ApiServer) -> Callable[[], dict[str, str] | None]:
 async def test_a_joined_network_makes_a_peer_and_its_tunnel_is_told() -> None:
     api = ApiServer()
     told = networking(api)
+
+    def connection_is(status: str) -> bool:
+        return (told() or {}).get("NetworkConnectionStatus") == status
+
     async with running(api, setup):
         api.create("configurations", about_milan("milan", spec={}))
         assert (await api.until(told))["NetworkConfigurationStatus"] == "NotReady"
@@ -64,7 +69,7 @@ async def test_a_joined_network_makes_a_peer_and_its_tunnel_is_told() -> None:
         api.create("connections", about_milan("gw-milan", spec={"type": "Client"}))
         for value, status in (("Connecting", "Pending"), ("Connected", "Established"), ("Error", "Error")):
             api.merge("connections", TNS, "gw-milan", {"status": {"value": value}}, status=True)
-            await api.until(lambda wanted=status: (told() or {}).get("NetworkConnectionStatus") == wanted)
+            await api.until(partial(connection_is, status))
 
 
 async def test_it_goes_when_nothing_is_left_and_not_before() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from isthmus.api.offloading import NamespaceMap, NamespaceMapSpec, NamespaceMapStatus, RemoteNamespace
 from isthmus.kube.objects import ObjectMeta
 from isthmus.offloading.virtualnode.namespaces import default_class, is_map_of, plan_namespaces
@@ -57,7 +59,10 @@ def test_the_copy_of_the_providers_own_wish_is_not_ours() -> None:
 def test_the_default_class_of_load_balancers_is_the_one_marked_so() -> None:
     assert default_class([]) == ""
     assert default_class([{"loadBalancerClassName": "a"}]) == ""
-    classes = [{"loadBalancerClassName": "a"}, {"loadBalancerClassName": "b", "default": True}]
+    classes: list[dict[str, Any]] = [
+        {"loadBalancerClassName": "a"},
+        {"loadBalancerClassName": "b", "default": True},
+    ]
     assert default_class(classes) == "b"
     assert default_class([{"loadBalancerClassName": 5, "default": True}]) == ""
     assert default_class([{"loadBalancerClassName": "x" * 400, "default": True}]) == ""
