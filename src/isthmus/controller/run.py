@@ -128,8 +128,8 @@ def _setup_networking(manager: Manager, options: Options) -> NetworkSummaries:
     from isthmus.network import addresses, configuration, gateways, ipam
     from isthmus.network.summaries import NetworkSummaries
 
-    ipam.setup(manager, options, options.ipam_pools or ipam.DEFAULT_POOLS)
-    configuration.setup(manager, options)
+    refusals = ipam.setup(manager, options, options.ipam_pools or ipam.DEFAULT_POOLS)
+    configuration.setup(manager, options, refusals)
     gateways.setup(manager, options)
     addresses.setup(manager, options)
     return NetworkSummaries(manager)

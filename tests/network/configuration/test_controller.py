@@ -7,11 +7,19 @@ from typing import Any
 import pytest
 
 from isthmus.api import labels
+from isthmus.kube.manager import Manager
+from isthmus.kube.options import Options
 from isthmus.network import configuration, ipam
 from tests.network.api_server import ApiServer, Json, running
 from tests.network.ipam.test_controllers import api_with_installation
 
-MODULES = (ipam.setup, configuration.setup)
+
+def setup(manager: Manager, options: Options) -> None:
+    """Configurations and IPAM as the controller runs them."""
+    configuration.setup(manager, options, ipam.setup(manager, options))
+
+
+MODULES = (setup,)
 
 
 def announce(api: ApiServer, peer: str, pod: list[str], external: list[str]) -> None:
@@ -144,13 +152,34 @@ async def test_a_valid_announcement_made_invalid_takes_the_mapping_away() -> Non
         assert "remote" not in found(api, "milan")["status"]
 
 
-async def test_what_waits_for_a_range_says_for_which_network_and_goes_on_when_there_is_one() -> None:
+async def test_what_waits_for_a_range_says_which_pools_are_full_and_goes_on_when_there_is_one() -> None:
     api = api_with_installation()
-    announce(api, "milan", ["11.0.0.0/9"], ["10.71.0.0/24"])
+    # 10.64.0.0/10 and 10.192.0.0/10 have what this cluster uses itself.
+    for peer in ("turin", "genoa"):
+        announce(api, peer, ["11.0.0.0/10"], ["192.168.1.0/24"])
     async with running(api, *MODULES):
-        await api.until(lambda: condition(api, "milan").get("reason") == "WaitingForNetworks")
-        assert "milan-pod-11-0-0-0-9" in condition(api, "milan")["message"]
-        await api.until(lambda: api.events("PoolsExhausted"))
+        await api.until(lambda: seen(api, "turin") and seen(api, "genoa"))
+        announce(api, "milan", ["11.0.0.0/10"], ["192.168.1.0/24"])
+        await api.until(lambda: condition(api, "milan").get("reason") == "PoolsExhausted")
+        message = condition(api, "milan")["message"]
+        assert "Network milan-pod-11-0-0-0-10 has no range: 11.0.0.0/10 is taken" in message
+        assert "the pools (10.0.0.0/8, 192.168.0.0/16, 172.16.0.0/12)" in message
+        assert "remove Networks no longer needed or add a range to ipam.pools" in message
+        freed = seen(api, "turin")["pod"]
+        api.delete("configurations", "liqo-tenant-turin", "turin")
+        await api.until(lambda: seen(api, "milan"))
+        assert seen(api, "milan")["pod"] == freed
+
+
+async def test_a_restart_says_again_why_there_is_no_range() -> None:
+    api = api_with_installation()
+    announce(api, "milan", ["11.0.0.0/9"], ["192.168.1.0/24"])
+    for _ in range(2):
+        async with running(api, *MODULES):
+            await api.until(lambda: condition(api, "milan").get("reason") == "PoolsExhausted")
+            value = found(api, "milan")["metadata"]["labels"] | {"touched": "yes"}
+            api.merge("configurations", "liqo-tenant-milan", "milan", {"metadata": {"labels": value}})
+        assert condition(api, "milan")["reason"] == "PoolsExhausted"
 
 
 async def test_everything_of_a_peer_goes_with_its_configuration() -> None:

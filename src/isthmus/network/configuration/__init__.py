@@ -16,19 +16,20 @@ from isthmus.kube.reconcile import Controller
 from isthmus.network.configuration.reconciler import ConfigurationReconciler
 from isthmus.network.ipam.caches import watch_networks
 from isthmus.network.ipam.installation import EXTERNAL, POD
+from isthmus.network.ipam.refusals import Refusals
 
 __all__ = ["setup"]
 
 WORKERS = 2
 
 
-def setup(manager: Manager, options: Options) -> None:
-    """Add the controller of Configurations to the process."""
+def setup(manager: Manager, options: Options, refusals: Refusals) -> None:
+    """Add the controller of Configurations to the process; `refusals` are those of its Networks."""
     configurations = manager.informers.get(CONFIGURATIONS)
     networks, ips = watch_networks(manager.informers), manager.informers.get(IPS)
     namespaces = manager.informers.get(NAMESPACES.partial(), label_selector=labels.REMOTE_CLUSTER_ID)
     reconciler = ConfigurationReconciler(
-        manager, configurations, networks, ips, namespaces, options.namespace
+        manager, configurations, networks, ips, namespaces, refusals, options.namespace
     )
     controller = manager.add(Controller("configuration", reconciler.reconcile, workers=WORKERS))
 
@@ -41,6 +42,12 @@ def setup(manager: Manager, options: Options) -> None:
     def keys_of_namespace(namespace: Object) -> Iterable[Key]:
         return [configuration.key for configuration in configurations.list(namespace.metadata.name)]
 
+    def look_again(network: Key) -> None:
+        if (present := networks.get(network)) is not None:
+            for key in controller_keys(present, CONFIGURATIONS):
+                controller.enqueue(key)
+
+    refusals.add_handler(look_again)
     controller.watch(configurations)
     controller.watch(namespaces, keys_of_namespace)
     controller.watch(networks, keys_of_network)

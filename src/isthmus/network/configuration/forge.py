@@ -14,6 +14,7 @@ from isthmus.api.networking import CONFIGURATIONS, Cidrs, Condition, Configurati
 from isthmus.kube.objects import Manifest
 from isthmus.kube.ownership import forge_controller
 from isthmus.network.ipam.installation import EXTERNAL, POD
+from isthmus.network.ipam.refusals import Refusal
 from isthmus.network.ownership import guard
 
 CONFIGURED = "NetworkCIDRsConfigured"
@@ -102,6 +103,16 @@ def seen_ranges(configuration: Configuration, networks: Mapping[str, Network]) -
 
     ranges = Cidrs(pod=seen(POD_TYPE, remote.pod), external=seen(EXTERNAL_TYPE, remote.external))
     return ranges, missing
+
+
+def rule_on_missing(networks: Mapping[str, Refusal | None]) -> Verdict:
+    """What to say while Networks have no range: why the first of them cannot have one, where one cannot."""
+    for name, refusal in networks.items():
+        if refusal is not None:
+            message = f"Network {name} has no range: {refusal.message}"
+            return Verdict(status="False", reason=refusal.reason, message=message)
+    message = f"no range is assigned yet to Network {', '.join(networks)}: see its events"
+    return Verdict(status="False", reason=WAITING, message=message)
 
 
 def unknown_source_name(configuration: Configuration) -> str:

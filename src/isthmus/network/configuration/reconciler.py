@@ -32,11 +32,13 @@ from isthmus.network.configuration.forge import (
     peer_of,
     plan_local,
     plan_status,
+    rule_on_missing,
     seen_ranges,
     unknown_source_name,
 )
 from isthmus.network.configuration.validation import AnnouncementError, require_ranges
 from isthmus.network.ipam.caches import networks_in
+from isthmus.network.ipam.refusals import Refusals
 
 RETRY_SECONDS = 30.0
 
@@ -51,6 +53,7 @@ class ConfigurationReconciler:
         networks: Informer[Network],
         ips: Informer[IP],
         namespaces: Informer[Object],
+        refusals: Refusals,
         namespace: str,
     ) -> None:
         self._client = manager.client
@@ -59,6 +62,7 @@ class ConfigurationReconciler:
         self._networks = networks
         self._ips = ips
         self._namespaces = namespaces
+        self._refusals = refusals
         self._namespace = namespace
 
     async def reconcile(self, key: Key) -> float | None:
@@ -115,8 +119,10 @@ class ConfigurationReconciler:
                 mine[name] = created
         remote, missing = seen_ranges(configuration, mine)
         if missing:
-            message = f"no range is assigned yet to Network {', '.join(missing)}: see its events"
-            await self._say(configuration, Verdict(status="False", reason=WAITING, message=message))
+            refused = {
+                name: self._refusals.get(Key(configuration.metadata.namespace, name)) for name in missing
+            }
+            await self._say(configuration, rule_on_missing(refused))
             return None
         if waits_for_own:
             message = (
@@ -158,7 +164,7 @@ class ConfigurationReconciler:
             return
         meta = configuration.metadata
         await self._client.patch(CONFIGURATIONS, meta.name, patch, meta.namespace, subresource="status")
-        bad = verdict.reason in (INVALID, TAKEN, FORBIDDEN)
+        bad = verdict.status != "True" and verdict.reason != WAITING
         self._events.record(
             CONFIGURATIONS, configuration, verdict.reason, verdict.message, "Warning" if bad else "Normal"
         )

@@ -18,25 +18,31 @@ from isthmus.network.ipam.internal import InternalAddresses, internal_range
 from isthmus.network.ipam.ips import IPReconciler
 from isthmus.network.ipam.ledger import NetworkLedger
 from isthmus.network.ipam.networks import NetworkReconciler, retry_when_one_goes
+from isthmus.network.ipam.refusals import Refusals
 from isthmus.network.ipam.services import MANAGER, SLICE_MANAGED_BY, SLICES
 
 __all__ = [
     "DEFAULT_POOLS",
     "InstalledRanges",
     "InternalAddresses",
+    "Refusals",
     "forge_networks",
     "internal_range",
     "setup",
 ]
 
 
-def setup(manager: Manager, options: Options, pools: Sequence[str] = DEFAULT_POOLS) -> None:
-    """Add the controllers of Networks and IPs to the process. Raises ValueError for a pool that is no CIDR."""
+def setup(manager: Manager, options: Options, pools: Sequence[str] = DEFAULT_POOLS) -> Refusals:
+    """Add the controllers of Networks and IPs to the process; why Networks have no range is what it returns.
+
+    Raises ValueError for a pool that is no CIDR.
+    """
     networks, ips = watch_networks(manager.informers), manager.informers.get(IPS)
     ledger = NetworkLedger([parse_cidr(pool) for pool in pools])
     # The ledger comes first: it must know of a change before the controller asks it.
     networks.add_handler(ledger.observe)
-    reconciler = NetworkReconciler(manager, networks, ledger)
+    refusals = Refusals()
+    reconciler = NetworkReconciler(manager, networks, ledger, refusals)
     controller = manager.add(Controller("network", reconciler.reconcile))
     controller.watch(networks)
     networks.add_handler(retry_when_one_goes(controller, reconciler.waiting))
@@ -47,3 +53,4 @@ def setup(manager: Manager, options: Options, pools: Sequence[str] = DEFAULT_POO
     ips.add_handler(retry_when_one_goes(addresses, places.waiting))
     addresses.watch(slices)  # A slice has the name of its IP.
     addresses.watch(networks, places.keys_of_network)
+    return refusals

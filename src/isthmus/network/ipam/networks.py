@@ -18,6 +18,7 @@ from isthmus.kube.objects import Key, Manifest, Object
 from isthmus.kube.reconcile import Controller
 from isthmus.network.ipam.allocator import RangeRefusedError
 from isthmus.network.ipam.ledger import NetworkLedger
+from isthmus.network.ipam.refusals import Refusal, Refusals
 from isthmus.network.ownership import drop_finalizer, guard
 
 RETRY_SECONDS = 30.0
@@ -28,18 +29,21 @@ UNFIT = frozenset({"InvalidCIDR", "InvalidPreAllocated"})
 class NetworkReconciler:
     """Reconciles Networks; `waiting` are those that were refused a range."""
 
-    def __init__(self, manager: Manager, networks: Informer[Network], ledger: NetworkLedger) -> None:
+    def __init__(
+        self, manager: Manager, networks: Informer[Network], ledger: NetworkLedger, refusals: Refusals
+    ) -> None:
         self._client = manager.client
         self._events = manager.events
         self._networks = networks
         self._ledger = ledger
+        self._refusals = refusals
         self.waiting: set[Key] = set()
 
     async def reconcile(self, key: Key) -> float | None:
         """Give the Network a range where it has none; returns the seconds after which to try again."""
         network = self._networks.get(key)
         if network is None or network.deleting:
-            self.waiting.discard(key)
+            self._withdraw(key)
             if network is not None:
                 await drop_finalizer(self._client, NETWORKS, network, labels.FINALIZER_NETWORK)
             return None
@@ -47,6 +51,7 @@ class NetworkReconciler:
             await self._settle(network)
         except RangeRefusedError as error:
             self._events.record(NETWORKS, network, error.reason, str(error), "Warning")
+            self._refusals.note(key, Refusal(error.reason, str(error)))
             if error.reason in UNFIT:
                 return None
             self.waiting.add(key)
@@ -66,7 +71,11 @@ class NetworkReconciler:
             self._tell(network, cidr)
         if marks is not None:
             await self._mark(network, marks)
-        self.waiting.discard(network.key)
+        self._withdraw(network.key)
+
+    def _withdraw(self, key: Key) -> None:
+        self.waiting.discard(key)
+        self._refusals.forget(key)
 
     async def _mark(self, network: Network, marks: Manifest) -> Network:
         return await self._client.patch(NETWORKS, network.metadata.name, marks, network.metadata.namespace)
