@@ -58,6 +58,7 @@ class Both:
             terms=lambda: Terms(IDENTITY, OffloadingPatch()),
             wished=lambda _: True,
             translation=lambda: None,
+            cut_off=lambda: False,
         )
         twin: Any = SimpleNamespace(
             local="demo",

@@ -20,6 +20,7 @@ from isthmus.offloading.pods.status import (
     TERMINAL,
     Facts,
     Status,
+    cut_off_status,
     lost_status,
     map_status,
     restart_policy_of,
@@ -48,8 +49,12 @@ async def mirror_status(
     recreations = count_recreations(pod.metadata, remote.metadata.uid)
     facts = Facts(context.host_ip, restart_policy_of(pod.spec), recreations)
     wanted = map_status(status, present, facts, context.translation())
+    cut_off = context.cut_off()
+    if cut_off:
+        message = f"The network to the provider of node {context.node_name} is not connected"
+        wanted = cut_off_status(wanted, present, message, _now())
     unsettled = context.health.unsettled()
-    if unsettled and present.get("phase") == "Running" and wanted.get("phase") == "Running":
+    if unsettled and not cut_off and present.get("phase") == "Running" and wanted.get("phase") == "Running":
         return unsettled
     marks = forge_marks(pod.metadata, remote.metadata.uid, recreations)
     await write_status(context.local, pod, memory, wanted, marks, metadata_alone="hostIP" in status)

@@ -60,3 +60,5 @@ class PodContext(Struct, frozen=True):
     """Whether a local namespace is to be offloaded to this provider, accepted or not."""
     translation: Callable[[], Callable[[str], str] | None] = lambda: None
     """How a remote pod's address is seen here, "" while that is not known; None where it stays as it is."""
+    cut_off: Callable[[], bool] = lambda: False
+    """Whether the network to the provider is down, for which the node is shown as not ready."""

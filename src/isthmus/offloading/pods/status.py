@@ -20,6 +20,7 @@ REMOTE_POD_TERMINATED = "RemotePodTerminated"
 REMOTE_POD_LOST = "RemotePodLost"
 REMOTE_POD_MISSING = "RemotePodMissing"
 REMOTE_UNAVAILABLE = "RemoteUnavailable"
+NETWORK_UNAVAILABLE = "NetworkUnavailable"
 FAILED_REFLECTION = "FailedReflection"
 
 _KEPT_LOCAL = frozenset({"qosClass", "nominatedNodeName", "resize", "observedGeneration"})
@@ -99,6 +100,23 @@ def unready_status(local: Mapping[str, Any], reason: str, message: str, now: str
         for condition in local.get("conditions") or []
     ]
     return {**local, "conditions": conditions} if conditions else dict(local)
+
+
+def cut_off_status(mapped: Status, local: Mapping[str, Any], message: str, now: str) -> Status:
+    """A mirrored status while nothing here reaches the pod: not ready. What says so already is kept as it is.
+
+    The node is not ready then, and its controller would answer every pod that reports Ready with Ready=False.
+    """
+    before = {condition.get("type"): condition for condition in local.get("conditions") or []}
+    down = unready_status(mapped, NETWORK_UNAVAILABLE, message, now)
+    conditions = [
+        old
+        if condition.get("reason") == NETWORK_UNAVAILABLE
+        and (old := before.get(condition.get("type"), {})).get("status") == "False"
+        else condition
+        for condition in down.get("conditions") or []
+    ]
+    return {**down, "conditions": conditions} if conditions else down
 
 
 def terminated_status(local: Mapping[str, Any], phase: str, now: str) -> Status:

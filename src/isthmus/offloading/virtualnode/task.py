@@ -82,6 +82,7 @@ class _Work:
                 terms=self._terms,
                 wished=self.namespaces.wished,
                 translation=self._translation,
+                cut_off=lambda: self._cut_off,
             )
         )
         session.leftovers = self._reflection.leftovers
@@ -90,6 +91,7 @@ class _Work:
         )
         self._maps = Controller(f"namespaces of {session.node_name}", self._update_namespaces)
         self._nodes: Controller | None = None
+        self._cut_off = False
 
     async def run(self) -> None:
         """Run them until cancelled; the first that fails ends all."""
@@ -97,7 +99,13 @@ class _Work:
         facts = NodeFacts(
             await runtime.manager.client.version(), runtime.options.pod_ip, runtime.options.kubelet_port
         )
-        for informer in (runtime.namespace_maps, runtime.virtual_nodes, runtime.nodes, runtime.templates):
+        for informer in (
+            runtime.namespace_maps,
+            runtime.virtual_nodes,
+            runtime.nodes,
+            runtime.templates,
+            runtime.foreign_clusters,
+        ):
             await informer.synced.wait()
         if runtime.home is not None:  # A pod made before it is known would never be told the way home.
             await runtime.home.synced()
@@ -105,7 +113,11 @@ class _Work:
         self._maps.watch(runtime.namespace_maps, self._map_keys)
         self._maps.watch(runtime.virtual_nodes, self._own_map_key)
         self._maps.watch(runtime.templates, lambda _: [self._map_key])
-        removals = [runtime.registry.on_change(lambda: self._maps.enqueue(self._map_key))]
+        removals = [
+            runtime.registry.on_change(lambda: self._maps.enqueue(self._map_key)),
+            runtime.foreign_clusters.add_handler(lambda *_: self._see_network()),
+            runtime.virtual_nodes.add_handler(lambda *_: self._see_network()),
+        ]
         if runtime.home is not None:
             removals.append(
                 runtime.home.on_change(self._session.provider_id, lambda: self._reflection.revisit())
@@ -166,6 +178,13 @@ class _Work:
     def _translation(self) -> Callable[[str], str] | None:
         home = self._runtime.home
         return None if home is None else home.translation(self._session.provider_id)
+
+    def _see_network(self) -> None:
+        """Have the pods looked at again when the network to the provider comes or goes."""
+        cut_off = self._runtime.networking(self._virtual_node() or self._last) is False
+        if cut_off != self._cut_off:
+            self._cut_off = cut_off
+            self._reflection.revisit()
 
     def _node(self) -> NodeObject | None:
         return self._runtime.nodes.get(self._node_key)
