@@ -64,11 +64,10 @@ def processes(role: str | None = None, cluster: str | None = None) -> list[Proce
     containers: dict[str, dict[int, tuple[bytes, ...]]] = {}
     for path in PROC.glob("[0-9]*"):
         try:
-            group = _container(path)
-            if group is not None:
-                # A process that has ended and is not waited for yet has no command line any more.
-                if command := tuple((path / "cmdline").read_bytes().split(b"\0")[:-1]):
-                    containers.setdefault(group, {})[int(path.name)] = command
+            # A process that has ended and is not waited for yet has no command line any more.
+            command = tuple((path / "cmdline").read_bytes().split(b"\0")[:-1])
+            if command and (group := _container(path)):
+                containers.setdefault(group, {})[int(path.name)] = command
         except OSError:
             continue
     found = [one for group, members in containers.items() for one in _ours(group, members, nodes)]
