@@ -16,7 +16,7 @@ def _rule(group: str, resources: list[str], *verbs: str, names: list[str] | None
 
 
 CLUSTER_RULES: list[Manifest] = [
-    _rule(GROUP, ["gatewayservers", "gatewayclients", "configurations"], *_READ),
+    _rule(GROUP, ["gatewayservers", "gatewayclients", "configurations", "connections"], *_READ),
     _rule(GROUP, ["wggatewayservertemplates", "wggatewayclienttemplates"], *_READ),
     _rule(GROUP, ["gatewayservers/status", "gatewayclients/status"], "patch"),
     _rule(GROUP, ["wggatewayservers", "wggatewayclients"], *_READ, "create", "patch"),
