@@ -151,7 +151,6 @@ def test_a_pod_that_ended_unseen_is_not_run_again(
     with _without_controller(milan, *([rome] if both else [])):
         milan.kubectl("exec", "once", "-n", twin, "--", "touch", "/tmp/end")
         eventually(lambda: _phase(milan, twin, "once") == phase, within=30, what="its end")
-        time.sleep(1.5)  # The times in a pod's status are whole seconds.
         milan.kubectl("delete", "pod", "once", "-n", twin, "--wait=false", *deletion)
         left = milan.get("pod", "once", "-n", twin)
         assert "deletionTimestamp" in left["metadata"], "it waits for its end to be recorded"

@@ -32,9 +32,12 @@ def shadow(restart_policy: str = "Always", **metadata: Any) -> ShadowPod:
 
 
 def pod(phase: str, *, deleting: bool = False, **metadata: Any) -> PodPhase:
+    """A Pod; a deletion is known to the kubelet that reports the phase, unless `observedGeneration` says less."""
+    status = {"phase": phase, "observedGeneration": metadata.pop("observedGeneration", 1 + deleting)}
     if deleting:
         metadata["deletionTimestamp"] = "2026-11-23T10:00:00Z"
-    return msgspec.convert({"metadata": {"uid": "p1", **metadata}, "status": {"phase": phase}}, PodPhase)
+    metadata = {"uid": "p1", "generation": 1 + deleting, **metadata}
+    return msgspec.convert({"metadata": metadata, "status": status}, PodPhase)
 
 
 def test_the_pod_is_the_shadow_pods_and_keeps_what_we_do_not_know() -> None:
@@ -75,6 +78,13 @@ def test_the_end_of_a_pod(phase: str, deleting: bool, restart_policy: str, finis
     assert has_finished(found, shadow(restart_policy)) is finished
     killed = phase != "Running" and not finished
     assert phase_of(found, shadow(restart_policy)) == ("" if killed else phase)
+
+
+@pytest.mark.parametrize(("observed", "finished"), [(1, True), (2, False), (0, True)])
+def test_a_failure_counts_if_it_was_reported_before_the_deletion(observed: int, finished: bool) -> None:
+    found = pod("Failed", deleting=True, observedGeneration=observed)
+    assert has_finished(found, shadow("Never")) is finished
+    assert has_finished(found, shadow("Always")) is False, "a server comes again"
 
 
 def test_metadata_follows_the_shadow_pod_and_leaves_the_clusters_own() -> None:

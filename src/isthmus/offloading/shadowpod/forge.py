@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -23,35 +22,16 @@ DEADLINE_EXCEEDED = "DeadlineExceeded"
 """The reason of a Pod that the kubelet ended because its activeDeadlineSeconds were over."""
 
 
-class Terminated(Base, frozen=True, kw_only=True):
-    """How a container ended; the time is RFC 3339 text."""
-
-    finished_at: str | None = None
-
-
-class ContainerState(Base, frozen=True, kw_only=True):
-    """The state of a container, as far as it has ended."""
-
-    terminated: Terminated | None = None
-
-
-class ContainerStatus(Base, frozen=True, kw_only=True):
-    """One container's status, of which only its end is kept."""
-
-    state: ContainerState = field(default_factory=ContainerState)
-
-
 class PodPhaseStatus(Base, frozen=True, kw_only=True):
-    """The part of a Pod's status a ShadowPod mirrors, and what tells when and why the Pod ended."""
+    """The part of a Pod's status a ShadowPod mirrors, and what tells why the Pod ended, and before what."""
 
     phase: str = ""
     reason: str = ""
-    init_container_statuses: list[ContainerStatus] = field(default_factory=list)
-    container_statuses: list[ContainerStatus] = field(default_factory=list)
+    observed_generation: int = 0
 
 
 class PodPhase(Object, frozen=True, kw_only=True):
-    """A Pod, of which only metadata, phase and end are kept."""
+    """A Pod, of which only metadata and the facts of its end are kept."""
 
     status: PodPhaseStatus = field(default_factory=PodPhaseStatus)
 
@@ -155,7 +135,7 @@ def has_finished(pod: PodPhase, shadow: ShadowPod) -> bool:
         return True
     if _ending(shadow).restart_policy == "Always":
         return False
-    return status.phase == "Succeeded" or bool(status.reason) or _ended_before_deletion(pod)
+    return status.phase == "Succeeded" or _ended_before_deletion(pod)
 
 
 def may_release(pod: PodPhase, shadow: ShadowPod, *, recorded: bool) -> bool:
@@ -183,19 +163,12 @@ def _ending(shadow: ShadowPod) -> _Ending:
 
 
 def _ended_before_deletion(pod: PodPhase) -> bool:
-    """Whether the last container had ended when the deletion was asked for; not in doubt, for times are whole
-    seconds and a container that is told to end mostly does so at once."""
-    statuses = [*pod.status.init_container_statuses, *pod.status.container_statuses]
-    ends = [one.state.terminated.finished_at for one in statuses if one.state.terminated is not None]
-    times = [_time(end) for end in ends if end]
-    if not times or pod.metadata.deletion_timestamp is None:
-        return False
-    grace = timedelta(seconds=pod.metadata.deletion_grace_period_seconds or 0)
-    return max(times) < _time(pod.metadata.deletion_timestamp) - grace
+    """Whether the kubelet reported the end before it knew of the deletion, which counts the generation up.
 
-
-def _time(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    In doubt (a cluster that does not tell the observed generation) it did: what may have ended is not run again.
+    """
+    observed = pod.status.observed_generation
+    return observed == 0 or observed < pod.metadata.generation
 
 
 def phase_of(pod: PodPhase, shadow: ShadowPod) -> str:
