@@ -24,7 +24,7 @@ NETWORKS = "networks.ipam.liqo.io"
 IPS = "ips.ipam.liqo.io"
 PARALLEL = 8
 
-MALFORMED = (
+MALFORMED: tuple[tuple[list[str], list[str]], ...] = (
     (["0.0.0.0/0"], ["10.70.0.0/24"]),
     (["anything"], ["10.70.0.0/24"]),
     (["10.244.0.1/16"], ["10.70.0.0/24"]),

@@ -73,17 +73,19 @@ def _await_empty(cluster: Cluster, before: dict[str, IPv4Network], ips: int) -> 
     assert peers.ranges(cluster) == before
 
 
+def _await_networks(cluster: Cluster, least: int) -> None:
+    eventually(
+        lambda: peers.count(cluster, peers.NETWORKS) > least, within=PATIENCE, what=f"{least} Networks"
+    )
+
+
 def test_a_thousand_peers_are_mapped_and_leave_no_trace(cluster: Cluster) -> None:
     before, ips = peers.ranges(cluster), peers.count(cluster, peers.IPS)
     all_ = [peers.announce(number) for number in range(PEERS)]
     coming = Thread(target=peers.create, args=(cluster, all_), kwargs={"namespaces": True})
     coming.start()
     for number in range(1, KILLS + 1):
-        eventually(
-            lambda part=number: peers.count(cluster, peers.NETWORKS) > PEERS * part // (2 * KILLS),
-            within=PATIENCE,
-            what="peers half way",
-        )
+        _await_networks(cluster, PEERS * number // (2 * KILLS))
         killed = _controller()
         killed.kill()
         last = _controller(killed.pid)
