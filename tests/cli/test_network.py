@@ -135,6 +135,18 @@ async def test_a_node_port_in_use_is_told_with_its_flag(rome: Site, milan: Site)
         await join(rome, milan, NetworkWish(service_type="NodePort", node_port=31000))
 
 
+async def test_a_node_port_in_use_is_told_before_anything_is_written(rome: Site, milan: Site) -> None:
+    milan.taken_port = 31000
+    before = rome.version, milan.version
+    with pytest.raises(CommandError, match=r"--gw-server-service-nodeport 31000: .* already in use in milan"):
+        await join(rome, milan, NetworkWish(service_type="NodePort", node_port=31000))
+    assert (rome.version, milan.version) == before
+    milan.taken_port = 0
+    await join(rome, milan, NetworkWish(service_type="NodePort", node_port=31000))
+    milan.taken_port = 31000  # By this very gateway.
+    await join(rome, milan, NetworkWish(service_type="NodePort", node_port=31000))
+
+
 @pytest.mark.usefixtures("impatient")
 async def test_a_cluster_without_load_balancers_is_told_what_to_use(rome: Site, milan: Site) -> None:
     milan.load_balancer = ""

@@ -49,6 +49,8 @@ class Site(ApiServer):
         self.methods: set[str] = set()
         self.refusal = ""
         """What the controller says of a gateway it cannot make; "" makes it."""
+        self.taken_port = 0
+        """A node port that another Service has."""
         self.rejection: Json = {}
         """The condition of a Configuration that is not accepted."""
         self.load_balancer = "192.0.2.1"
@@ -60,6 +62,20 @@ class Site(ApiServer):
         for side in ("server", "client"):
             metadata = {"name": f"wireguard-{side}", "namespace": "liqo"}
             self.create(f"wggateway{side}templates", {"metadata": metadata})
+
+    async def handle(self, exchange: Exchange) -> None:
+        if exchange.query.get("dryRun"):
+            await self._try_port(exchange)
+        else:
+            await super().handle(exchange)
+
+    async def _try_port(self, exchange: Exchange) -> None:
+        (port,) = exchange.json()["spec"]["ports"]
+        if port["nodePort"] == self.taken_port:
+            said = f"spec.ports[0].nodePort: Invalid value: {self.taken_port}: provided port is already allocated"
+            await exchange.fail(422, "Invalid", said)
+        else:
+            await exchange.respond(201, exchange.json())
 
     async def _act(self, exchange: Exchange, place: Place, subresource: str) -> Json:
         plural, namespace, name = place

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from isthmus.api import labels
 from isthmus.api.ipam import IPS, NETWORKS, Network
 from isthmus.api.networking import (
@@ -23,11 +25,13 @@ from isthmus.api.networking import (
 )
 from isthmus.cli.cluster import Cluster, explained, step
 from isthmus.cli.errors import CommandError
-from isthmus.cli.network_plan import NetworkWish, Present, Template, decide_server
+from isthmus.cli.network_plan import NetworkWish, Present, Template, decide_server, plan_exposure
+from isthmus.cli.network_trouble import explain_refusal
 from isthmus.cli.preflight import Pair
 from isthmus.cli.progress import Progress
 from isthmus.cli.waiting import Deadline, wait_for
-from isthmus.kube.errors import NotFound
+from isthmus.kube.builtin import SERVICES
+from isthmus.kube.errors import Forbidden, Invalid, NotFound
 from isthmus.kube.objects import Object
 from isthmus.kube.resource import Resource
 from isthmus.network.configuration.forge import own_ranges
@@ -156,6 +160,8 @@ async def plan_tunnel(pair: Pair, wish: NetworkWish, local: Cidrs, remote: Cidrs
         ):
             if template.kind == resource.kind:
                 await _require_template(end.cluster, resource, template, flag)
+    if not given:
+        await _require_free_port(server, wish, gateways[server.cluster.id].server)
     return Plan(server, client, gateways, {pair.local.id: local, pair.remote.id: remote}, given)
 
 
@@ -191,6 +197,41 @@ async def _require_template(cluster: Cluster, resource: Resource[Any], template:
             f"{cluster.title} has no {template.kind} {namespace}/{template.name}",
             f"run isthmus install there again, or name another with {flag} of isthmus network connect",
         )
+
+
+async def _require_free_port(end: End, wish: NetworkWish, before: GatewayServer | None) -> None:
+    """Have the API server say what it has against a node port, before anything is written.
+
+    Its dry run looks at the port's range and at every Service. Who may not create Services, as a peering user, is
+    told later, by the controller's event.
+    """
+    port = wish.node_port
+    if port is None or (before is not None and before.spec.endpoint.node_port == port):
+        return
+    exposure = plan_exposure(wish, before)
+    trial = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"generateName": "gw-"},
+        "spec": {
+            "type": "NodePort",
+            "ports": [{"port": exposure.port, "protocol": "UDP", "nodePort": port}],
+        },
+    }
+    with explained(end.cluster, "asking for a node port"):
+        try:
+            await end.cluster.client.request(
+                "POST",
+                SERVICES.path(end.cluster.namespace),
+                query=[("dryRun", "All")],
+                body=msgspec.json.encode(trial),
+            )
+        except Forbidden:
+            return
+        except Invalid as error:
+            raise explain_refusal(
+                end.cluster.id, "GatewayServer", end.peer_id, error.detail, exposure
+            ) from error
 
 
 async def find_in_band_proxy(pair: Pair) -> str:

@@ -218,7 +218,9 @@ async def await_pods(
             kind = "GatewayServer" if isinstance(gateway, GatewayServer) else "GatewayClient"
             raise explain_refusal(end.cluster.id, kind, str(gateway.key), refusal, exposure)
         state = "has no ready pod" if deployment is not None else "is not there yet"
-        trouble = await find_pod_trouble(end.cluster, end.namespace, gateway.metadata.name)
+        trouble = await find_pod_trouble(
+            end.cluster, end.namespace, gateway.metadata.name, ask=patience.left() == 0
+        )
         current.update(refusal or trouble or f"Deployment {name} {state}")
         return None
 
@@ -255,8 +257,12 @@ async def await_address(
                 raise explain_no_address(end.cluster.id, service, exposure, format_seconds(waited.seconds))
             return None
 
+        # The patience ends with the deadline at the latest, and has the better error.
         told = await wait_for(
-            find, deadline, current, f"the gateway server of {end.cluster.title} got no address"
+            find,
+            Deadline(deadline.left() + 5),
+            current,
+            f"the gateway server of {end.cluster.title} got no address",
         )
         current.title += f": {told.addresses[0]}:{told.port or told.ports[0]}/{told.protocol}"
     return told

@@ -44,6 +44,9 @@ class Health:
         if request.path == "/readyz":
             words = "; ".join((self.reason, *self.faults()))
             return Answer(status=503, body=words.encode(), content_type="text/plain")
+        if request.path == "/faults":
+            # Those of /readyz, for a command: an answer of 503 would be asked for again and again.
+            return Answer(body="; ".join(self.faults()).encode(), content_type="text/plain")
         if request.path == "/metrics":
             lines = [f"{name} {value}\n" for name, value in self.metrics().items()]
             return Answer(body="".join(lines).encode(), content_type="text/plain; version=0.0.4")

@@ -21,6 +21,8 @@ from isthmus.network.dataplane.state import Link
 
 logger = logging.getLogger(__name__)
 
+KERNEL, USERSPACE = "kernel", "userspace"
+"""What a user may ask for instead of the kernel's where there is one."""
 PROGRAM = "wireguard-go"
 """Userspace WireGuard: `wireguard-go -f INTERFACE`, controlled by `wg` over its socket."""
 KEY_BYTES = 32
@@ -136,22 +138,29 @@ class Tunnel:
         self.implementation = ""
 
     async def make(self, link: Link) -> None:
-        """Make the device, in the kernel where it can. Raises CommandError where neither can."""
+        """Make the device as it is wanted, else in the kernel where it can. Raises CommandError where none can be."""
         await self.close()
-        try:
-            await self._commands.run(
-                "ip", "link", "add", self._name, "mtu", str(link.mtu), "type", "wireguard"
-            )
-        except CommandError as error:
-            logger.debug("no WireGuard in this kernel: %s", error)
-            await self._start(link)
-            self._chose("userspace")
-        else:
-            self._chose("kernel")
+        if self._wanted != USERSPACE:
+            try:
+                await self._commands.run(
+                    "ip", "link", "add", self._name, "mtu", str(link.mtu), "type", "wireguard"
+                )
+            except CommandError as error:
+                if self._wanted == KERNEL:
+                    raise CommandError(
+                        f"this kernel makes no device of type wireguard ({error}): load the module wireguard on the"
+                        f" nodes, or set networking.gatewayTemplates.wireguard.implementation={USERSPACE}"
+                    ) from error
+                logger.debug("no WireGuard in this kernel: %s", error)
+            else:
+                self._chose(KERNEL)
+                return
+        await self._start(link)
+        self._chose(USERSPACE)
 
     def _chose(self, implementation: str) -> None:
         if implementation != self.implementation:
-            logger.info("WireGuard runs in %s", {"kernel": "the kernel"}.get(implementation, "user space"))
+            logger.info("WireGuard runs in %s", {KERNEL: "the kernel"}.get(implementation, "user space"))
         self.implementation = implementation
 
     async def configure(self, wanted: Configuration, *, alive: bool) -> bool:
@@ -201,8 +210,8 @@ class Tunnel:
             )
         except OSError as error:
             raise CommandError(
-                f"this kernel has no WireGuard and {PROGRAM} cannot be run ({error.strerror}): load the kernel's"
-                f" module wireguard on the nodes, or install {PROGRAM}"
+                f"{'' if self._wanted else 'this kernel has no WireGuard and '}{PROGRAM} cannot be run"
+                f" ({error.strerror}): load the kernel's module wireguard on the nodes, or install {PROGRAM}"
             ) from error
         loop = asyncio.get_running_loop()
         deadline = loop.time() + APPEAR_TIMEOUT

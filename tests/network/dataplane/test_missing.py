@@ -11,6 +11,7 @@ from isthmus.network.dataplane.apply import DataPlane
 from isthmus.network.dataplane.commands import CommandError, Commands
 from isthmus.network.dataplane.state import Link, State, Table
 from isthmus.network.process import Health
+from isthmus.network.wireguard import Tunnel
 
 OVERLAY = Link("isthmus0", "vxlan", 1340, ("10.80.0.5/32",), "0a:00:0a:50:00:05", 6091)
 STATE = State(links=(OVERLAY,), tables=(Table("ip", "isthmus", ""),))
@@ -49,6 +50,30 @@ async def test_a_refusal_of_another_kind_is_not_called_a_lack() -> None:
     assert "load the module" not in str(caught.value)
 
 
+async def test_wireguard_of_the_kernel_is_not_replaced_where_it_is_asked_for() -> None:
+    kernel = Kernel(lambda command: "type wireguard" in command, "Error: Unknown device type.")
+    with pytest.raises(CommandError) as caught:
+        await Tunnel(kernel, "liqo-tunnel", "kernel").make(Link("liqo-tunnel", "tunnel", 1340))
+    assert "load the module wireguard" in str(caught.value)
+    assert "networking.gatewayTemplates.wireguard.implementation=userspace" in str(caught.value)
+
+
+async def test_the_kernel_is_not_asked_where_userspace_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isthmus.network.wireguard.PROGRAM", "/nowhere/wireguard-go")
+    asked: list[str] = []
+    kernel = Kernel(lambda command: asked.append(command) is not None, "")
+    with pytest.raises(CommandError, match="wireguard-go cannot be run"):
+        await Tunnel(kernel, "liqo-tunnel", "userspace").make(Link("liqo-tunnel", "tunnel", 1340))
+    assert not asked
+
+
+async def test_a_kernel_without_wireguard_and_no_program_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isthmus.network.wireguard.PROGRAM", "/nowhere/wireguard-go")
+    kernel = Kernel(lambda command: "type wireguard" in command, "Error: Unknown device type.")
+    with pytest.raises(CommandError, match=r"this kernel has no WireGuard and .* load the kernel's module"):
+        await Tunnel(kernel, "liqo-tunnel").make(Link("liqo-tunnel", "tunnel", 1340))
+
+
 async def test_readiness_says_what_is_wrong() -> None:
     health = Health()
     health.faults = lambda: ("this kernel has no nftables",)
@@ -56,3 +81,5 @@ async def test_readiness_says_what_is_wrong() -> None:
     assert answer.status == 503
     assert isinstance(answer.body, bytes)
     assert b"this kernel has no nftables" in answer.body
+    answer = await health.answer(Request("GET", "/faults", [], {}, [], b""))
+    assert (answer.status, answer.body) == (200, b"this kernel has no nftables")
