@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.support import Cluster, eventually, isthmus
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def joined(installed: tuple[Cluster, Cluster]) -> tuple[Cluster, Cluster]:
     """Rome may use milan and their pods reach one another; made again where a test before took it away."""
     rome, milan = installed

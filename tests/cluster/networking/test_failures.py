@@ -31,7 +31,7 @@ class Flow:
     probe: traffic.Probe
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def flows(joined: tuple[Cluster, Cluster]) -> Iterator[list[Flow]]:
     """Traffic from each node of each cluster to each node of the other, without an offloaded pod."""
     name = f"flows-{uuid.uuid4().hex[:8]}"
