@@ -399,6 +399,27 @@ async def test_a_watch_that_breaks_or_expires_says_so() -> None:
             await anext(aiter(client.watch(CONFIG_MAPS)))
 
 
+@pytest.mark.parametrize("pause", ["none", "too long", "new credentials"])
+async def test_a_watch_goes_on_over_the_connection_of_the_one_that_ended(
+    monkeypatch: pytest.MonkeyPatch, pause: str
+) -> None:
+    async def handle(exchange: Exchange) -> None:
+        await exchange.start()
+        await exchange.event("BOOKMARK", metadata={"resourceVersion": "9"})
+        await exchange.finish()
+
+    if pause == "too long":
+        monkeypatch.setattr(pool, "FRESH", -1.0)
+    async with talking(handle) as (client, server):
+        watch = client.watch(SECRETS)
+        await anext(watch)
+        if pause == "new credentials":
+            client._session._pool.forget_kept()
+        assert [event async for event in watch] == []
+        assert len([event async for event in client.watch(SECRETS)]) == 1
+        assert server.connections == (1 if pause == "none" else 2)
+
+
 async def test_leaving_a_watch_closes_its_connection() -> None:
     gone = asyncio.Event()
 

@@ -48,10 +48,12 @@ def render_request(method: str, target: str, headers: Iterable[tuple[str, str]],
 
 
 class Connection(asyncio.Protocol):
-    """One connection to a server; see the module's text. `reused` is set by the pool."""
+    """One connection to a server; see the module's text. `reused` and `credentials` are set by the pool."""
 
     def __init__(self, traffic: Traffic) -> None:
         self.reused = False
+        self.credentials = 0
+        """Which of the credentials it was made with, counted."""
         self.idle_since = 0.0
         self.status = 0
         self.headers: list[tuple[str, str]] = []

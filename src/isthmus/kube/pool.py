@@ -3,6 +3,8 @@
 `borrow` waits for one of `size` slots and hands out a kept connection, the most recently used first, else a
 fresh one; `give_back` keeps it when its answer was read to the end, else closes it. Watches, followed logs and
 upgraded connections take one of their own with `open` and hold no slot, so that they cannot starve requests.
+A watch that the server ended leaves its connection with `leave`, and the one that goes on takes it again with
+`reopen`: ten watches that each shook hands every few minutes would be most of an idle peering's traffic.
 Kept connections are closed after `idle` seconds by a timer that exists only while there are any.
 """
 
@@ -17,6 +19,9 @@ from isthmus.kube.http import Connection
 Dial = Callable[[float], Awaitable[Connection]]
 """Opens a connection within that many seconds."""
 
+FRESH = 1.0
+"""Seconds within which a stream takes over a connection: older ones may be dead, and a stream is not repeated."""
+
 
 class Pool:
     """See the module's text. Made outside a running loop if need be; used within one only."""
@@ -29,6 +34,7 @@ class Pool:
         self._open: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._credentials = 0
 
     async def borrow(self, timeout: float, *, fresh: bool = False) -> Connection:
         """A connection for one request, `fresh` for one never used. Every call needs a `give_back`.
@@ -52,8 +58,13 @@ class Pool:
     def give_back(self, connection: Connection) -> None:
         """End the use of a borrowed connection, whatever became of it."""
         self._slots.release()
+        self.leave(connection)
+
+    def leave(self, connection: Connection) -> None:
+        """End the use of a connection: it is kept when its answer was read to the end, else closed."""
         connection.park()
-        if self._closed or not connection.reusable:
+        outdated = connection.credentials != self._credentials
+        if self._closed or outdated or not connection.reusable:
             self._discard(connection)
             return
         loop = asyncio.get_running_loop()
@@ -70,9 +81,22 @@ class Pool:
         if self._closed:
             connection.abort()
             raise TransportError("the client is closed", sent=False)
+        connection.credentials = self._credentials
         self._open.add(connection)
         connection.closed.add_done_callback(lambda _: self._open.discard(connection))
         return connection
+
+    async def reopen(self, timeout: float) -> Connection:
+        """As `open`, but the connection that was left a moment ago where there is one."""
+        newest = self._kept[-1] if self._kept else None
+        if newest is None or asyncio.get_running_loop().time() - newest.idle_since > FRESH:
+            return await self.open(timeout)
+        self._kept.pop()
+        if not newest.reusable:
+            self._discard(newest)
+            return await self.open(timeout)
+        newest.reused = True
+        return newest
 
     def discard(self, connection: Connection) -> None:
         """Close a connection got with `open`."""
@@ -84,6 +108,7 @@ class Pool:
 
     def forget_kept(self) -> None:
         """Close the kept connections: they were made with credentials that are out of date."""
+        self._credentials += 1
         while self._kept:
             self._discard(self._kept.pop())
 

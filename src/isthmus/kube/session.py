@@ -99,9 +99,12 @@ class Session:
                 raise about(call, cause)
             await asyncio.sleep(delay)
 
-    async def open(self, call: Call, expect: int = 0, timeout: float | None = None) -> Connection:
+    async def open(
+        self, call: Call, expect: int = 0, timeout: float | None = None, *, again: bool = False
+    ) -> Connection:
         """Send on a connection of its own and wait for the answer's head; the caller ends it with `end`.
 
+        With `again` that of a stream that ended a moment ago is taken over, where there is one.
         Not tried again. Raises ApiError where the status is not `expect` (0: any of 200 to 299), else
         TransportError.
         """
@@ -110,7 +113,8 @@ class Session:
         try:
             async with asyncio.timeout(limit):
                 request = await self._render(call)
-                connection = await self._pool.open(min(CONNECT_TIMEOUT, limit))
+                take = self._pool.reopen if again else self._pool.open
+                connection = await take(min(CONNECT_TIMEOUT, limit))
                 connection.send(request)
                 status = await connection.head()
                 if (status != expect) if expect else not 200 <= status < 300:
@@ -129,8 +133,8 @@ class Session:
         return connection
 
     def end(self, connection: Connection) -> None:
-        """Close a connection got with `open`."""
-        self._pool.discard(connection)
+        """End the use of a connection got with `open`; one whose answer did not come to its end is closed."""
+        self._pool.leave(connection)
 
     def hand_over(self, connection: Connection) -> None:
         """A connection got with `open` belongs to another now, who closes it."""

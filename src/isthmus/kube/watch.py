@@ -75,7 +75,7 @@ async def watch_events(
 
     Raises Expired and other ApiErrors the server sends, TransportError where the stream breaks off.
     """
-    connection = await session.open(call)
+    connection = await session.open(call, again=True)
     loop = asyncio.get_running_loop()
     alarm = loop.call_later(duration + GRACE, connection.fail, "the server did not end it in time")
     splitter = LineSplitter()
