@@ -69,13 +69,13 @@ def test_a_slice_cannot_grow_absurd_either(consumer: Consumer) -> None:  # noqa:
     provider.apply(resource_slice(consumer.tenant, "growing", {"cpu": "1"}))
     try:
         change = json.dumps({"spec": {"resources": {"cpu": "-1"}}})
-        where = ("resourceslice", "growing", "-n", consumer.tenant)
+        where = ("resourceslices.authentication.liqo.io", "growing", "-n", consumer.tenant)
         done = provider.kubectl("patch", *where, "--type=merge", "-p", change, check=False)
         assert done.returncode != 0
         assert "cpu" in done.stderr
         assert provider.get(*where)["spec"]["resources"] == {"cpu": "1"}
     finally:
-        provider.kubectl("delete", "resourceslice", "growing", "-n", consumer.tenant)
+        provider.kubectl("delete", "resourceslices.authentication.liqo.io", "growing", "-n", consumer.tenant)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_one_tenant_for_one_cluster(consumer: Consumer, second_tenant_namespace:
             (tenant("another", second_tenant_namespace, id_), f"already the Tenant {id_}"),
             (tenant("third", second_tenant_namespace, "third"), "is the tenant namespace of"),
             (tenant("fourth", "default", "fourth"), "is no tenant namespace"),
-            (tenant("fifth", second_tenant_namespace, "Fifth!"), "must be a DNS label"),
+            (tenant("fifth", second_tenant_namespace, "Fifth!"), "spec.clusterID"),
             (tenant("milan", second_tenant_namespace, "milan"), "this cluster's own id"),
             (
                 tenant("sixth", second_tenant_namespace, id_, {"liqo.io/remote-cluster-id": "rome"}),
@@ -225,4 +225,6 @@ async def test_a_thousand_slices_hold_up_nobody(consumer: Consumer) -> None:  # 
         # None of them was granted: their consumer has no Tenant.
         assert len(provider.items("quotas.offloading.liqo.io", "-n", consumer.tenant)) == 1
     finally:
-        provider.kubectl("delete", "resourceslices", "--all", "-n", consumer.tenant, timeout=300)
+        provider.kubectl(
+            "delete", "resourceslices.authentication.liqo.io", "--all", "-n", consumer.tenant, timeout=300
+        )
