@@ -149,6 +149,32 @@ def test_names_are_expected_to_lead_to_the_addresses_seen_there() -> None:
     assert expected["pod-milan (of rome)"] == (("10.81.1.5", "10.81.2.5", "10.200.1.9"), 3)
 
 
+def test_of_a_pod_in_a_third_cluster_only_an_address_is_expected_joined_or_not() -> None:
+    known = lab()
+    milan = Site(
+        "milan",
+        {
+            **known.sites["milan"].ranges,
+            "naples": ranges(("10.200.0.0/16", "10.91.0.0/16"), ("10.70.0.0/16", "10.92.0.0/16")),
+        },
+    )
+    rome = Site(
+        "rome",
+        {
+            **known.sites["rome"].ranges,
+            "naples": ranges(("10.200.0.0/16", "10.93.0.0/16"), ("10.70.0.0/16", "10.94.0.0/16")),
+        },
+    )
+    pods = (*known.pods, ProbePod("rome", "naples", "pod-naples", "naples", "10.200.1.4"))
+    topology = Topology({"rome": rome, "milan": milan, "naples": Site("naples")}, pods, known.services)
+    expected = {
+        check.source.title: (check.probe.expected, check.probe.count)
+        for check in plan_checks(topology, Choice((64,)))[NAMES]
+    }
+    assert expected["pod-milan (of rome)"] == (("10.81.1.5", "10.81.2.5", "10.200.1.9"), 4)
+    assert expected["pod-r1"] == (("10.200.1.5", "10.200.2.5", "10.71.1.9", "10.93.1.4"), 4)
+
+
 def test_node_ports_of_each_node() -> None:
     checks = plan_checks(lab(), Choice((64,)))[NODE_PORTS]
     mine = {

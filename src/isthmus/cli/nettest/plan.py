@@ -105,7 +105,7 @@ def _to_replicas(
 def _to_names(topology: Topology) -> Iterator[Check]:
     for view in topology.services:
         replicas = topology.replicas(view.owner)
-        seen = tuple(topology.see(view.cluster, pod) for pod in replicas)
+        seen = tuple(topology.see_replica(view, pod) for pod in replicas)
         for source in _users(topology, view):
             probe = Probe(
                 0, "names", HEADLESS, expected=tuple(one for one in seen if one), count=len(replicas)

@@ -84,6 +84,14 @@ class Topology:
         """The address by which a cluster sees a pod, "" where their networks are not joined."""
         return self._see(viewer, pod.cluster, pod.address, external=False)
 
+    def see_replica(self, view: ServiceView, pod: ProbePod) -> str:
+        """The address that a Service's endpoints have of a pod in that cluster, "" where it cannot be foretold.
+
+        Of a pod in a third cluster its owner lends one, whether or not the two others are joined as well.
+        """
+        foretold = view.cluster == view.owner or pod.cluster in (view.owner, view.cluster)
+        return self.see(view.cluster, pod) if foretold else ""
+
     def see_host(self, viewer: str, host: LentHost) -> str:
         """The address by which a cluster sees a host that a peer lends, "" where it does not."""
         return self._see(viewer, host.cluster, host.address, external=True)

@@ -288,8 +288,7 @@ async def await_endpoints(
 ) -> None:
     """Wait until the EndpointSlices name every replica as this cluster sees it; warn where they do not in time."""
     replicas = topology.replicas(view.owner)
-    # Of a pod in a cluster that this one is not joined with, the owner lends an address nobody else can foretell.
-    expected = {topology.see(cluster.id, pod) for pod in replicas} - {""}
+    expected = {topology.see_replica(view, pod) for pod in replicas} - {""}
     title = f"{len(replicas)} endpoints of the Service of {view.owner}"
     try:
         with step(progress, title, cluster) as current:
