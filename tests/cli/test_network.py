@@ -129,10 +129,15 @@ async def test_another_service_type_makes_the_server_anew_with_keys_that_stay(
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_node_port_in_use_is_told_with_its_flag(rome: Site, milan: Site) -> None:
+async def test_a_node_port_that_is_refused_is_told_with_its_flag_and_not_kept(
+    rome: Site, milan: Site
+) -> None:
     milan.refusal = "spec.ports[0].nodePort: Invalid value: 31000: provided port is already allocated"
     with pytest.raises(CommandError, match=r"--gw-server-service-nodeport 31000: .* already in use in milan"):
         await join(rome, milan, NetworkWish(service_type="NodePort", node_port=31000))
+    milan.refusal = ""
+    await join(rome, milan, NetworkWish(service_type="NodePort"))
+    assert "nodePort" not in milan.one("gatewayservers")["spec"]["endpoint"]
 
 
 async def test_a_node_port_in_use_is_told_before_anything_is_written(rome: Site, milan: Site) -> None:

@@ -202,8 +202,8 @@ async def _require_template(cluster: Cluster, resource: Resource[Any], template:
 async def _require_free_port(end: End, wish: NetworkWish, before: GatewayServer | None) -> None:
     """Have the API server say what it has against a node port, before anything is written.
 
-    Its dry run looks at the port's range and at every Service. Who may not create Services, as a peering user, is
-    told later, by the controller's event.
+    Its dry run looks at every Service, but not at the range of ports. Who gave one out of range, or may not create
+    Services, as a peering user, is told later, by the controller's event.
     """
     port = wish.node_port
     if port is None or (before is not None and before.spec.endpoint.node_port == port):

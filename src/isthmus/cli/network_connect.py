@@ -7,6 +7,8 @@ run left is taken up where it ended, and a tunnel that stands is left alone unle
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 from isthmus.api.networking import (
@@ -42,6 +44,7 @@ from isthmus.cli.network_plan import (
 )
 from isthmus.cli.network_pods import find_pod_trouble
 from isthmus.cli.network_trouble import (
+    RefusedGatewayError,
     describe_connection,
     explain_no_address,
     explain_refusal,
@@ -53,7 +56,7 @@ from isthmus.cli.progress import Progress, Step, format_seconds
 from isthmus.cli.waiting import Deadline, wait_for
 from isthmus.cli.writes import write
 from isthmus.kube.builtin import DEPLOYMENTS, SECRETS
-from isthmus.kube.errors import Forbidden
+from isthmus.kube.errors import Forbidden, KubeError
 from isthmus.kube.objects import Object
 from isthmus.network.conditions import is_configured
 from isthmus.network.gateways.objects import DEFAULT_MTU, SERVICES, gateway_name
@@ -87,7 +90,8 @@ async def join_networks(
     for end in ends:
         await await_ranges(end, progress, deadline)
     server, exposure, renewed = await _make_server(plan, wish, progress, deadline)
-    told = await await_address(plan.server, server, exposure, progress, deadline)
+    async with _withdrawn_if_refused(plan.server, server, renewed):
+        told = await await_address(plan.server, server, exposure, progress, deadline)
     client, endpoint = await _make_client(plan, wish, server, told, renewed, progress, deadline)
     if not wish.share_keys:
         progress.note("the keys are not exchanged: do so with isthmus generate publickey on both sides")
@@ -156,8 +160,26 @@ async def _make_server(
             )
             await write(client, GATEWAY_SERVERS, manifest, deadline, kept=KEPT_OF_SERVER)
         made = await client.get(GATEWAY_SERVERS, name, end.namespace)
-        await await_pods(end, made, exposure, deadline, current)
+        async with _withdrawn_if_refused(end, made, renewed):
+            await await_pods(end, made, exposure, deadline, current)
     return made, exposure, renewed
+
+
+@contextlib.asynccontextmanager
+async def _withdrawn_if_refused(end: End, server: GatewayServer, renewed: bool) -> AsyncIterator[None]:
+    """Remove a server made just now that cannot be had as it was asked for.
+
+    The next run keeps what is there, so a port that was refused would be asked for again.
+    """
+    try:
+        yield
+    except RefusedGatewayError:
+        if renewed:
+            with contextlib.suppress(KubeError):
+                await end.cluster.client.delete(
+                    GATEWAY_SERVERS, server.metadata.name, end.namespace, uid=server.metadata.uid
+                )
+        raise
 
 
 async def _is_to_be_renewed(

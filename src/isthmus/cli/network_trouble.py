@@ -9,6 +9,11 @@ from isthmus.api.networking import Configuration, Connection, Endpoint, ServerEn
 from isthmus.cli.errors import CommandError
 from isthmus.network.configuration.forge import CONFIGURED, FORBIDDEN, INVALID, TAKEN
 
+
+class RefusedGatewayError(CommandError):
+    """A gateway that cannot be made as it is asked for."""
+
+
 _HOPELESS = (FORBIDDEN, INVALID, TAKEN)
 
 
@@ -33,21 +38,21 @@ def explain_rejection(cluster: str, configuration: Configuration, reason: str) -
 
 def explain_refusal(
     cluster: str, kind: str, name: str, reason: str, exposure: ServerEndpoint
-) -> CommandError:
+) -> RefusedGatewayError:
     """A gateway that its cluster's controller cannot make; `reason` is what it says in the events."""
     port = exposure.node_port
     if port and re.search(r"node_?port", reason, re.IGNORECASE):
         if "allocated" in reason:
-            return CommandError(
+            return RefusedGatewayError(
                 f"--gw-server-service-nodeport {port}: the port is already in use in {cluster} ({reason})",
                 "give another port, or leave the flag out for a free one",
             )
         if "range" in reason:
-            return CommandError(
+            return RefusedGatewayError(
                 f"--gw-server-service-nodeport {port}: {cluster} does not allow that node port ({reason})",
                 "give a port of its range, usually 30000 to 32767, or leave the flag out",
             )
-    return CommandError(
+    return RefusedGatewayError(
         f"{cluster} cannot make the gateway of {kind} {name}: {reason}", "mend this and run the command again"
     )
 
