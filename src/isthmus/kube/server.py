@@ -155,7 +155,9 @@ class Server:
             connection.abort()
             raise
         finally:
-            transport.close()
+            # Closed twice, a TLS transport of Python 3.11 forgets its protocol, and aborting it raises.
+            if not transport.is_closing():
+                transport.close()
             loop.call_later(SHUTDOWN_TIME + 1, self._open.discard, transport)
 
     async def _connect(self, sock: socket.socket) -> tuple[asyncio.Transport, ServerConnection]:

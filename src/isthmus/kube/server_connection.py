@@ -86,7 +86,7 @@ class ServerConnection(asyncio.Protocol):
                 )
         finally:
             self._stop_timer()
-            if not self._upgraded:
+            if not self._upgraded and not self._transport.is_closing():
                 self._transport.close()
 
     def abort(self) -> None:
