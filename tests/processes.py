@@ -7,10 +7,12 @@ that several labs on one machine do not mix. A process that ends while it is rea
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,15 @@ class Process:
     def kill(self) -> None:
         """End it as the kernel would for want of memory."""
         os.kill(self.pid, signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It does nothing for a while, as on a machine that hangs; what it started goes on."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def run(self, *command: str) -> str:
         """What a command prints in the network namespace of the process, with this machine's programs."""

@@ -153,6 +153,15 @@ async def test_a_node_port_in_use_is_told_before_anything_is_written(rome: Site,
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_what_the_kernel_of_a_gateway_lacks_is_told_in_its_own_words(rome: Site, milan: Site) -> None:
+    rome.lack = "this kernel has no nftables: load the module nf_tables on the nodes"
+    with pytest.raises(CommandError) as told:
+        await join(rome, milan)
+    assert 'the gateway liqo-tenant-milan/gw-milan of the local cluster "rome" cannot work' in str(told.value)
+    assert rome.lack in str(told.value)
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_a_cluster_without_load_balancers_is_told_what_to_use(rome: Site, milan: Site) -> None:
     milan.load_balancer = ""
     with pytest.raises(CommandError, match=r"milan has nothing .* --gw-server-service-type NodePort"):

@@ -49,6 +49,8 @@ class Site(ApiServer):
         self.methods: set[str] = set()
         self.refusal = ""
         """What the controller says of a gateway it cannot make; "" makes it."""
+        self.lack = ""
+        """What the pods of gateways say of themselves, which then never are ready."""
         self.taken_port = 0
         """A node port that another Service has."""
         self.rejection: Json = {}
@@ -64,7 +66,9 @@ class Site(ApiServer):
             self.create(f"wggateway{side}templates", {"metadata": metadata})
 
     async def handle(self, exchange: Exchange) -> None:
-        if exchange.query.get("dryRun"):
+        if exchange.path.endswith("/proxy/faults"):
+            await exchange.respond(200, self.lack.encode())
+        elif exchange.query.get("dryRun"):
             await self._try_port(exchange)
         else:
             await super().handle(exchange)
@@ -138,6 +142,11 @@ class Site(ApiServer):
             event = {"namespace": meta["namespace"], "name": f"refusal-{self.version}"}
             about = {"involvedObject": {"uid": meta["uid"]}, "type": "Warning", "reason": "Refused"}
             self.create("events", {"metadata": event, **about, "message": self.refusal})
+            return
+        if self.lack:
+            labels = {"networking.liqo.io/gateway-name": meta["name"]}
+            pod = {"namespace": meta["namespace"], "name": owned["name"], "labels": labels}
+            self.create("pods", {"metadata": pod, "spec": {}, "status": {"phase": "Running"}})
             return
         if ("deployments", meta["namespace"], owned["name"]) not in self.objects:
             key = base64.b64encode(f"{self.name}-{self.version:04}".encode().ljust(32, b".")).decode()

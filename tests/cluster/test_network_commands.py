@@ -55,12 +55,18 @@ def refused(*arguments: str) -> str:
     return error
 
 
+@pytest.fixture(scope="module")
+def separated(installed: Pair) -> Pair:
+    """The two clusters, whatever was between them before the module."""
+    _separate(installed)
+    return installed
+
+
 @pytest.fixture
-def apart(installed: Pair) -> Iterator[Pair]:
+def apart(separated: Pair) -> Iterator[Pair]:
     """The two clusters, neither peered nor joined, before and after."""
-    _separate(installed)
-    yield installed
-    _separate(installed)
+    yield separated
+    _separate(separated)
 
 
 def _separate(pair: Pair) -> None:
@@ -110,7 +116,7 @@ def test_peering_joins_the_networks_and_the_last_unpeer_separates_them(apart: Pa
 
 
 def test_a_cluster_without_load_balancers_is_told_what_to_use_and_that_works(apart: Pair) -> None:
-    error = refused("peer", *between(apart))
+    error = refused("peer", *between(apart), "--timeout", "40s")
     assert "milan has nothing that gives a Service of type LoadBalancer an address" in error
     assert "--gw-server-service-type NodePort" in error
     isthmus("peer", *between(apart), *NODE_PORT)
@@ -134,6 +140,7 @@ def test_a_node_port_in_use_is_told_with_its_flag(apart: Pair) -> None:
     finally:
         milan.kubectl("delete", "service", "taken", "-n", "default")
     assert "--gw-server-service-nodeport 31999: the port is already in use in milan" in error
+    assert left(apart) == []
 
 
 def test_an_address_that_does_not_answer_is_told_and_can_be_mended(apart: Pair) -> None:
@@ -142,7 +149,8 @@ def test_an_address_that_does_not_answer_is_told_and_can_be_mended(apart: Pair) 
         "connect",
         *between(apart),
         *NODE_PORT,
-        *("--gw-server-service-nodeport", "31998", "--gw-client-address", "192.0.2.1", "--wait"),
+        *("--gw-server-service-nodeport", "31998", "--gw-client-address", "192.0.2.1"),
+        *("--wait", "--timeout", "45s"),
     )
     assert "milan's gateway at 192.0.2.1:31998/UDP does not answer from rome's gateway" in error
     isthmus("network", "connect", *between(apart), "--wait")

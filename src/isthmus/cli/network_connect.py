@@ -25,6 +25,7 @@ from isthmus.api.networking import (
 from isthmus.cli import installation
 from isthmus.cli.authentication import ensure_namespace
 from isthmus.cli.cluster import step
+from isthmus.cli.errors import CommandError
 from isthmus.cli.events import find_refusal, list_events
 from isthmus.cli.network_check import End, Plan
 from isthmus.cli.network_keys import exchange_keys
@@ -42,7 +43,7 @@ from isthmus.cli.network_plan import (
     plan_exposure,
     plan_mtu,
 )
-from isthmus.cli.network_pods import find_pod_trouble
+from isthmus.cli.network_pods import find_pod_trouble, is_lasting
 from isthmus.cli.network_trouble import (
     RefusedGatewayError,
     describe_connection,
@@ -243,6 +244,10 @@ async def await_pods(
         trouble = await find_pod_trouble(
             end.cluster, end.namespace, gateway.metadata.name, ask=patience.left() == 0
         )
+        if is_lasting(trouble):
+            raise CommandError(
+                f"the gateway {end.namespace}/{name} of {end.cluster.title} cannot work: {trouble}"
+            )
         current.update(refusal or trouble or f"Deployment {name} {state}")
         return None
 

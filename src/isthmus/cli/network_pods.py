@@ -68,6 +68,11 @@ async def _ask(cluster: Cluster, pod: Pod) -> str:
     return f"pod {pod.metadata.name}: {said}" if said else ""
 
 
+def is_lasting(trouble: str) -> bool:
+    """Whether waiting longer is no use: a kernel that lacks something goes on lacking it."""
+    return ": this kernel " in trouble
+
+
 def describe_trouble(pod: Pod) -> str:
     """What holds one pod up, "" where nothing does."""
     status = msgspec.json.decode(pod.status, type=_Status)
