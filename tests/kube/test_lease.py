@@ -24,6 +24,7 @@ class Leases(Client):
         self.spec: dict[str, Any] | None = None
         self.revision = 0
         self.away = False
+        self.answers_lost = 0
 
     async def find(self, resource: Resource[Any], name: str, namespace: str = "") -> Any:
         await self.travel()
@@ -52,6 +53,9 @@ class Leases(Client):
         assert self.spec is not None
         self.spec.update(patch["spec"])
         self.revision += 1
+        if self.answers_lost:
+            self.answers_lost -= 1
+            raise Conflict("the answer got lost and the request was sent again", code=409)
 
     async def travel(self) -> None:
         await asyncio.sleep(0.01)
@@ -131,6 +135,18 @@ async def test_a_stolen_lease_ends_the_lead() -> None:
     await asyncio.sleep(3)
     assert leading == []
     assert task.done()
+
+
+async def test_a_renewal_whose_answer_got_lost_does_not_end_the_lead() -> None:
+    leases = Leases()
+    leading: list[str] = []
+    task = asyncio.create_task(lead(leases, "one", leading))
+    await asyncio.sleep(5)
+    leases.answers_lost = 1
+    await asyncio.sleep(30)
+    assert leading == ["one"]
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def test_times_that_make_no_sense_are_refused() -> None:

@@ -77,7 +77,8 @@ class LeaderElection:
                 remaining = self._renewed_at + self._renew_deadline - loop.time()
                 try:
                     async with asyncio.timeout(max(remaining, 0.0)):
-                        if not await self._try():
+                        # A refused write may be our own earlier one, whose answer got lost.
+                        if not await self._try() and await self._is_anothers():
                             break
                 except (KubeError, TimeoutError) as error:
                     logger.warning("the lease was not renewed, trying again: %s", error or "time ran out")
@@ -104,6 +105,10 @@ class LeaderElection:
         # Counted from before the request: the server may have written it any time since.
         self._renewed_at = begun
         return True
+
+    async def _is_anothers(self) -> bool:
+        lease = await self._client.find(LEASES, self._name, self._namespace)
+        return lease is not None and lease.spec.holder_identity not in (None, "", self._identity)
 
     def _may_take(self, lease: Lease) -> bool:
         spec = lease.spec

@@ -78,7 +78,7 @@ def _settled(cluster: Cluster) -> dict[str, str]:
 def bare(rome: Cluster, milan: Cluster) -> Iterator[tuple[Cluster, Cluster]]:
     """Both clusters without Isthmus; it is installed again for the tests that follow."""
     local, remote = str(rome.kubeconfig), str(milan.kubeconfig)
-    isthmus("unpeer", "--kubeconfig", local, "--remote-kubeconfig", remote, check=False)
+    isthmus("unpeer", "--kubeconfig", local, "--remote-kubeconfig", remote, "--skip-confirm", check=False)
     for cluster in (rome, milan):
         isthmus(
             "uninstall", "--kubeconfig", str(cluster.kubeconfig), "--purge", "--skip-confirm", check=False
@@ -108,7 +108,7 @@ def test_a_node_is_left_as_it_was_found(bare: tuple[Cluster, Cluster]) -> None:
     assert all(changed[node] != before[node] for node in before), (
         "nothing was changed by joining the networks"
     )
-    isthmus("unpeer", *both)
+    isthmus("unpeer", *both, "--skip-confirm")
     for cluster in bare:
         isthmus("uninstall", "--kubeconfig", str(cluster.kubeconfig), "--purge", "--skip-confirm")
     after = {node: text for cluster in bare for node, text in _settled(cluster).items()}
