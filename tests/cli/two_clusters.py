@@ -199,7 +199,7 @@ async def paired(local: Site, remote: Site) -> AsyncIterator[Pair]:
             server = await stack.enter_async_context(FakeServer(site.handle))
             client = await stack.enter_async_context(Client(Credentials(server.url), attempts=1))
             clusters.append(Cluster(client, side, "liqo", site.name))  # type: ignore[arg-type]
-        yield Pair(*clusters, f"liqo-tenant-{remote.name}", f"liqo-tenant-{local.name}")
+        yield Pair(clusters[0], clusters[1], f"liqo-tenant-{remote.name}", f"liqo-tenant-{local.name}")
 
 
 async def join(local: Site, remote: Site, wish: NetworkWish | None = None) -> str:

@@ -29,7 +29,7 @@ def between(pair: Pair) -> list[str]:
 
 
 def left(pair: Pair) -> list[str]:
-    """Everything there is of a tunnel."""
+    """Everything there is of a tunnel, but pods that are ending already."""
     found = []
     for cluster, peer in zip(pair, reversed(pair), strict=True):
         namespace = f"liqo-tenant-{peer.name}"
@@ -38,7 +38,11 @@ def left(pair: Pair) -> list[str]:
         found += cluster.items(
             "deployments,services,pods", "-n", namespace, "-l", "networking.liqo.io/component=gateway"
         )
-    return [f"{one['kind']} {one['metadata']['namespace']}/{one['metadata']['name']}" for one in found]
+    return [
+        f"{one['kind']} {one['metadata']['namespace']}/{one['metadata']['name']}"
+        for one in found
+        if one["kind"] != "Pod" or "deletionTimestamp" not in one["metadata"]
+    ]
 
 
 def connection(cluster: Cluster, peer: Cluster) -> str:

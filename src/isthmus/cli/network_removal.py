@@ -22,7 +22,7 @@ from isthmus.cli.preflight import Pair
 from isthmus.cli.progress import Progress
 from isthmus.cli.removal import Group, await_gone, list_left, remove
 from isthmus.cli.waiting import Deadline
-from isthmus.kube.builtin import DEPLOYMENTS, SECRETS, SERVICES
+from isthmus.kube.builtin import DEPLOYMENTS, PODS, SECRETS, SERVICES
 from isthmus.kube.objects import Object
 
 
@@ -48,6 +48,7 @@ def leftovers(pair: Pair, *, ranges: bool) -> list[Group]:
 def _made(end: End, ranges: bool) -> list[Group]:
     gateways = f"{labels.GATEWAY_COMPONENT}={labels.GATEWAY_COMPONENT_VALUE}"
     groups = [Group(end.cluster, kind, end.namespace, gateways) for kind in (DEPLOYMENTS, SERVICES)]
+    groups.append(Group(end.cluster, PODS, end.namespace, gateways, _is_running))
     groups.append(
         Group(end.cluster, SECRETS, end.namespace, f"{labels.GATEWAY_RESOURCE},{end.selector}", _is_made)
     )
@@ -58,6 +59,11 @@ def _made(end: End, ranges: bool) -> list[Group]:
     if ranges:
         groups += [Group(end.cluster, kind, end.namespace, "", _is_owned) for kind in (NETWORKS, IPS)]
     return groups
+
+
+def _is_running(found: Object) -> bool:
+    # One that is ending may be on a node that is gone, and would be waited for without end.
+    return not found.deleting
 
 
 def _is_made(found: Object) -> bool:

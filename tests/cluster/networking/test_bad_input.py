@@ -224,7 +224,7 @@ def test_gateways_that_cannot_work_are_told_in_an_event_or_denied(stranger: Clus
         "name": "wireguard-server",
         "namespace": "liqo",
     }
-    endpoint = {"port": 51840, "serviceType": "NodePort"}
+    endpoint: dict[str, Any] = {"port": 51840, "serviceType": "NodePort"}
     manifest = written("GatewayServer", {"serverTemplateRef": template, "mtu": 100, "endpoint": endpoint})
     stranger.apply(manifest)
 
@@ -235,7 +235,7 @@ def test_gateways_that_cannot_work_are_told_in_an_event_or_denied(stranger: Clus
     eventually(told, within=20, what="the event about the MTU")
     stranger.kubectl("delete", "gatewayserver", STRANGER, "-n", HOME)
     eventually(lambda: objects(stranger) == before, within=20, what="the same objects as before")
-    endpoint["ports"] = [51840]  # type: ignore[assignment]
+    endpoint["ports"] = [51840]
     with pytest.raises(AssertionError, match="give either port or ports"):
         stranger.apply(manifest)
     assert objects(stranger) == before

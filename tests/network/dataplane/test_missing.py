@@ -60,11 +60,9 @@ async def test_wireguard_of_the_kernel_is_not_replaced_where_it_is_asked_for() -
 
 async def test_the_kernel_is_not_asked_where_userspace_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("isthmus.network.wireguard.PROGRAM", "/nowhere/wireguard-go")
-    asked: list[str] = []
-    kernel = Kernel(lambda command: asked.append(command) is not None, "")
+    kernel = Kernel(lambda command: True, "the kernel was asked")
     with pytest.raises(CommandError, match="wireguard-go cannot be run"):
         await Tunnel(kernel, "liqo-tunnel", "userspace").make(Link("liqo-tunnel", "tunnel", 1340))
-    assert not asked
 
 
 async def test_a_kernel_without_wireguard_and_no_program_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
