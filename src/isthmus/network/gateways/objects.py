@@ -17,6 +17,7 @@ from isthmus.api.networking import (
     GatewayClient,
     GatewayServer,
     GatewayTemplate,
+    TemplateMetadata,
     WgGateway,
 )
 from isthmus.kube import builtin
@@ -102,6 +103,7 @@ class GatewayService(Object, frozen=True, kw_only=True):
 class PodTemplate(Base, frozen=True, kw_only=True):
     """The pods of a Deployment."""
 
+    metadata: TemplateMetadata = field(default_factory=TemplateMetadata)
     spec: PodSpec = field(default_factory=PodSpec)
 
 
