@@ -12,7 +12,7 @@ prepare:  ## Make .venv with the pinned packages
 	@scripts/prepare
 
 demo: prepare  ## Two real clusters, a pod of one running in the other
-	@.venv/bin/python examples/quickstart/demo.py
+	@PYTHONPATH=. .venv/bin/python examples/quickstart/demo.py
 
 test: check unit cluster  ## Everything CI runs: style, types, unit tests, real clusters
 

@@ -8,13 +8,14 @@ command, its output and exit code 1.
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from tests.processes import processes
 
 HERE = Path(__file__).parent
 ISTHMUS = Path(sys.executable).parent / "isthmus"
@@ -94,11 +95,12 @@ def bring_up(demo: Demo) -> None:
 
 
 def join(demo: Demo) -> None:
-    """Rome becomes a consumer of milan."""
-    demo.step("Peering: rome may use milan")
-    demo.isthmus(
-        "peer", "--kubeconfig", demo.kubeconfigs["rome"], "--remote-kubeconfig", demo.kubeconfigs["milan"]
-    )
+    """Rome becomes a consumer of milan, and the pods of both reach one another."""
+    demo.step("Peering: rome may use milan, and their pod networks are joined")
+    both = ("--kubeconfig", demo.kubeconfigs["rome"], "--remote-kubeconfig", demo.kubeconfigs["milan"])
+    # The lab has no load balancer.
+    demo.isthmus("peer", *both, "--gw-server-service-type", "NodePort")
+    demo.isthmus("info", "peer", "milan", "--kubeconfig", demo.kubeconfigs["rome"])
     demo.on("rome", "get", "nodes")
 
 
@@ -109,7 +111,8 @@ def offload(demo: Demo) -> None:
         demo.on("rome", "create", "namespace", NAMESPACE)
     demo.isthmus("offload", "namespace", NAMESPACE, "--kubeconfig", demo.kubeconfigs["rome"])
     demo.on("rome", "apply", "-n", NAMESPACE, "-f", str(HERE / "hello.yaml"))
-    demo.on("rome", "rollout", "status", "-n", NAMESPACE, "deployment/hello", "--timeout=120s")
+    for name in ("hello", "home"):
+        demo.on("rome", "rollout", "status", "-n", NAMESPACE, f"deployment/{name}", "--timeout=120s")
 
 
 def show(demo: Demo) -> None:
@@ -120,28 +123,28 @@ def show(demo: Demo) -> None:
     demo.step("A log line and an exec, asked of rome, answered from milan")
     demo.on("rome", "logs", "-n", NAMESPACE, "deployment/hello", "--tail=1")
     demo.on("rome", "exec", "-n", NAMESPACE, "deployment/hello", "--", "sh", "-c", "echo I run on $NODE")
+    demo.step("A request from a pod at home to a pod abroad, and the other way")
+    print("Both clusters use the same addresses, 10.244.0.0/16; each sees the other's pods as 10.0.0.0/16.")
+    path = "{.items[0].status.podIP}"
+    query = ("get", "pods", "-n", NAMESPACE, "-l", "app=hello", "-o", f"jsonpath={path}")
+    abroad = demo.on("rome", *query, quiet=True, show=False)
+    fetch = ("--", "wget", "-q", "-T", "5", "-O", "-")
+    demo.on("rome", "exec", "-n", NAMESPACE, "deployment/home", *fetch, f"http://{abroad}:8080")
+    service = "wget -q -T 5 -O - http://$HOME_SERVICE_HOST"
+    demo.on("rome", "exec", "-n", NAMESPACE, "deployment/hello", "--", "sh", "-c", service)
     demo.step("What the control plane costs")
     for name, (memory, processor) in control_planes().items():
-        print(f"{name}: {memory:.1f} MB PSS, {processor:.2f} s CPU since its start")
+        print(
+            f"{name}: {memory:.1f} MB PSS, {processor:.2f} s CPU since the start: controller, node agents, gateway"
+        )
 
 
 def control_planes() -> dict[str, tuple[float, float]]:
-    """Cluster id -> (megabytes PSS, CPU seconds) of each controller on this machine, read from /proc."""
+    """Cluster id -> (megabytes PSS, CPU seconds) of all processes of ours in it, read from /proc."""
     found: dict[str, tuple[float, float]] = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
-            environment = (process / "environ").read_bytes().split(b"\0")
-            options = next((e[16:] for e in environment if e.startswith(b"ISTHMUS_OPTIONS=")), b"")
-            if b"isthmus" not in command or b"controller" not in command or not options:
-                continue
-            rollup = (process / "smaps_rollup").read_text()
-            times = (process / "stat").read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        pss = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-        ticks = sum(int(times[field]) for field in (11, 12, 13, 14))
-        found[json.loads(options)["cluster_id"]] = (pss / 1000, ticks / os.sysconf("SC_CLK_TCK"))
+    for process in processes():
+        memory, seconds = found.get(process.cluster, (0.0, 0.0))
+        found[process.cluster] = (memory + process.pss(), seconds + process.cpu())
     return found
 
 

@@ -10,23 +10,24 @@ import pytest
 from tests.cluster.support import TEST_IMAGE, Cluster, eventually
 
 SOON = 60.0
+ON_VIRTUAL_NODES = {"liqo.io/type": "virtual-node"}
+CONTAINER: dict[str, Any] = {
+    "name": "main",
+    "image": TEST_IMAGE,
+    "imagePullPolicy": "IfNotPresent",
+    "command": ["sleep", "3600"],
+    "resources": {"requests": {"cpu": "5m", "memory": "8Mi"}, "limits": {"memory": "64Mi"}},
+}
 
 
 @pytest.fixture
 def web(peered: tuple[Cluster, Cluster], namespace: str) -> str:
     """A running offloaded pod `web`; the name of its namespace."""
     rome, _ = peered
-    container = {
-        "name": "main",
-        "image": TEST_IMAGE,
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["sleep", "3600"],
-        "resources": {"requests": {"cpu": "5m", "memory": "8Mi"}, "limits": {"memory": "64Mi"}},
-    }
     spec = {
         "terminationGracePeriodSeconds": 1,
-        "nodeSelector": {"liqo.io/type": "virtual-node"},
-        "containers": [container],
+        "nodeSelector": ON_VIRTUAL_NODES,
+        "containers": [CONTAINER],
     }
     rome.apply(
         {
@@ -54,6 +55,7 @@ def patch(cluster: Cluster, namespace: str, change: dict[str, Any], *more: str, 
 def test_images_deadline_and_tolerations_follow(peered: tuple[Cluster, Cluster], web: str) -> None:
     rome, milan = peered
     twin = f"{web}-rome"
+    # The only other image of the lab; it has no sleep, so the container starts in vain, but of that image.
     controller = milan.get("deployment", "liqo-controller-manager", "-n", "liqo")
     image = controller["spec"]["template"]["spec"]["containers"][0]["image"]
     toleration = {"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}
@@ -76,13 +78,13 @@ def test_images_deadline_and_tolerations_follow(peered: tuple[Cluster, Cluster],
             and spec["containers"][0]["image"] == image
             and spec.get("activeDeadlineSeconds") == 3600
             and toleration in spec["tolerations"]
-            and status["restartCount"] == 1
-            and "running" in status["state"]
+            and status["restartCount"] >= 1
+            and status["image"] == image
         )
 
     eventually(followed, within=SOON, what="the change of the running remote pod")
     eventually(
-        lambda: rome.get("pod", "web", "-n", web)["status"]["containerStatuses"][0]["restartCount"] == 1,
+        lambda: rome.get("pod", "web", "-n", web)["status"]["containerStatuses"][0]["restartCount"] >= 1,
         within=SOON,
         what="the restart to be seen at home",
     )
@@ -114,7 +116,14 @@ def test_a_resize_follows_and_is_held_to_the_quota(peered: tuple[Cluster, Cluste
         within=SOON,
         what="the resize to be seen at home",
     )
-    resize("900")
+    # As much as the whole node has: this cluster lets that pass, but the pod is not alone.
+    node = rome.get("pod", "web", "-n", web)["spec"]["nodeName"]
+    beside = {"containers": [{**CONTAINER, "name": "beside"}], "nodeSelector": ON_VIRTUAL_NODES}
+    rome.apply(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "beside", "namespace": web}, "spec": beside}
+    )
+    eventually(lambda: milan.get("shadowpod", "beside", "-n", twin), within=SOON, what="a pod beside it")
+    resize(rome.get("node", node)["status"]["allocatable"]["cpu"])
 
     def refused() -> bool:
         events = rome.items("events", "-n", web, "--field-selector=reason=FailedReflection")

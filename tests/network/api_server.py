@@ -213,7 +213,7 @@ class ApiServer:
 
 
 @contextlib.asynccontextmanager
-async def running(api: ApiServer, *setups: Callable[[Manager, Options], None]) -> AsyncIterator[None]:
+async def running(api: ApiServer, *setups: Callable[[Manager, Options], object]) -> AsyncIterator[None]:
     """A controller process with these modules; when the block ends it is killed where it stands."""
     async with FakeServer(api.handle) as server, Client(Credentials(server.url), attempts=1) as client:
         manager = Manager(client)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -12,11 +13,11 @@ from tests.cluster.support import Cluster, isthmus, lab_cluster
 ENVIRONMENT = {"ISTHMUS_LAB_NAME": "install", "ISTHMUS_LAB_NETWORK": "10.214.0.0/16"}
 
 
-@pytest.fixture(scope="session")
-def small() -> Iterator[Cluster]:
-    """One cluster with the image of Isthmus and nothing else."""
+@contextmanager
+def lab_apart(environment: dict[str, str]) -> Iterator[Cluster]:
+    """A lab of one cluster with the image of Isthmus and nothing else, beside all others; gone afterwards."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
+        for name, value in environment.items():
             patch.setenv(name, value)
         lab.down()
         lab.up(clusters=1, workers=1)
@@ -26,9 +27,16 @@ def small() -> Iterator[Cluster]:
             patch.undo()
             yield cluster
         finally:
-            for name, value in ENVIRONMENT.items():
+            for name, value in environment.items():
                 patch.setenv(name, value)
             lab.down()
+
+
+@pytest.fixture(scope="session")
+def small() -> Iterator[Cluster]:
+    """One cluster with the image of Isthmus and nothing else."""
+    with lab_apart(ENVIRONMENT) as cluster:
+        yield cluster
 
 
 @pytest.fixture

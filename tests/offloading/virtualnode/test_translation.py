@@ -51,22 +51,31 @@ async def eventually(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def shown(cluster: Home, address: str) -> str | None:
-    """What a pod's address becomes; None where it stays as it is."""
-    translate = cluster.translation("milan")
-    return None if translate is None else translate(address)
+def shown(cluster: Home, address: str) -> str:
+    """What a pod's address becomes."""
+    return cluster.translation("milan")(address)
 
 
 async def test_it_stays_as_it_is_towards_a_provider_whose_network_is_not_joined() -> None:
     async with home(("namespaces", namespace())) as (_, cluster):
-        assert shown(cluster, "10.244.1.5") is None
+        assert shown(cluster, "10.244.1.5") == "10.244.1.5"
+
+
+async def test_it_is_never_one_that_a_pod_of_ours_may_have() -> None:
+    ours = {
+        "metadata": {"name": "pods", "namespace": "liqo", "labels": {labels.NETWORK_TYPE: "pod-cidr"}},
+        "spec": {"cidr": "10.244.0.0/16"},
+    }
+    async with home(("namespaces", namespace()), ("networks", ours)) as (_, cluster):
+        assert shown(cluster, "10.244.1.5") == ""
+        assert shown(cluster, "10.245.1.5") == "10.245.1.5"
 
 
 async def test_it_is_the_one_the_configuration_maps_it_to() -> None:
     async with home(("namespaces", namespace()), ("configurations", configuration())) as (_, cluster):
         assert shown(cluster, "10.244.1.5") == "10.71.1.5"
         assert shown(cluster, "192.168.0.1") == ""
-        assert cluster.translation("turin") is None
+        assert cluster.translation("turin")("10.244.1.5") == "10.244.1.5"
 
 
 async def test_none_is_shown_before_it_is_known_or_where_it_is_not_clear() -> None:
@@ -99,5 +108,5 @@ async def test_pods_are_looked_at_again_when_the_way_there_is_found() -> None:
         assert shown(cluster, "10.244.1.5") == "10.71.1.5"
         remove()
         api.delete("configurations", TENANT, "milan")
-        await eventually(lambda: cluster.translation("milan") is None)
+        await eventually(lambda: shown(cluster, "10.244.1.5") == "10.244.1.5")
         assert calls == ["milan", "milan"]

@@ -14,7 +14,8 @@ from isthmus.cli.nettest.probes import CONTAINER, PORT
 from isthmus.cli.nettest.topology import Place
 from isthmus.kube.objects import Manifest
 
-NAMESPACE = "liqo-test-network"
+NAMESPACE = "isthmus-test-network"
+"""Not named after Liqo: a provider gives no consumer a twin whose name begins so."""
 MARK = {labels.APP_MANAGED_BY: "isthmus-test-network"}
 BEHIND_SERVICE = {labels.APP_NAME: "network-probe", **MARK}
 BALANCER, LENT_HOST = "probe-lb", "api-server"

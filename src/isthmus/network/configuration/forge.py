@@ -80,6 +80,8 @@ def _forge_network(configuration: Configuration, type_: str, cidr: str) -> Manif
                 labels.CIDR_TYPE: type_,
                 labels.MANAGED: labels.TRUE,
             },
+            # IPAM would put it on anyway, with a write more for each Network of a thousand peers.
+            "finalizers": [labels.FINALIZER_NETWORK],
             "ownerReferences": [forge_controller(CONFIGURATIONS, configuration)],
         },
         "spec": {"cidr": str(parse_cidr(cidr))},

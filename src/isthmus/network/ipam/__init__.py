@@ -1,6 +1,6 @@
 """IPAM: which ranges and addresses are in use in this cluster and how a peer's are seen (behaviour.md 5.2).
 
-Two controllers of one worker each. All they know is in the Network and IP objects, read anew at every start.
+Two controllers. All they know is in the Network and IP objects, read anew at every start.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ __all__ = [
 ]
 
 
+WORKERS = 4
+"""Of Networks: their writes may wait for a slow API server side by side, choosing never waits."""
+
+
 def setup(manager: Manager, options: Options, pools: Sequence[str] = DEFAULT_POOLS) -> Refusals:
     """Add the controllers of Networks and IPs to the process; why Networks have no range is what it returns.
 
@@ -43,7 +47,7 @@ def setup(manager: Manager, options: Options, pools: Sequence[str] = DEFAULT_POO
     networks.add_handler(ledger.observe)
     refusals = Refusals()
     reconciler = NetworkReconciler(manager, networks, ledger, refusals)
-    controller = manager.add(Controller("network", reconciler.reconcile))
+    controller = manager.add(Controller("network", reconciler.reconcile, workers=WORKERS))
     controller.watch(networks)
     networks.add_handler(retry_when_one_goes(controller, reconciler.waiting))
     slices = manager.informers.get(SLICES.partial(), label_selector=f"{SLICE_MANAGED_BY}={MANAGER}")

@@ -43,8 +43,10 @@ class AddressLedger:
             self._put(new)
         elif old is not None:
             self._unseen.pop(old.key, None)
-            for book in self._books.values():
+            for range_, book in list(self._books.items()):
                 book.release(str(old.key))
+                if book.empty:
+                    del self._books[range_]  # Its Network may be gone; one that is asked for is read anew.
 
     def standing(self, ip: IP, range_: Range) -> bool:
         """Whether the IP has an address of that range, and keeps it.

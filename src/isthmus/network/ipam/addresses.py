@@ -37,6 +37,11 @@ class AddressBook:
         """How many addresses can still be handed out."""
         return self._count - self._taken
 
+    @property
+    def empty(self) -> bool:
+        """Whether nobody holds an address."""
+        return not self._holders
+
     def hold(self, holder: str, address: int) -> None:
         """Note that the address is held, whatever else is: what the objects say is so. Replaces the holder's last."""
         if self._holders.get(holder) == address:

@@ -1,8 +1,9 @@
 """The ranges in use as the Network objects say, and those just assigned that the cache does not show yet.
 
 Nothing here is state of its own: the ledger is filled by the informer's handler, and what was assigned and not yet
-seen is lost with the process only after it is in the object's status. One controller with one worker asks it, so
-two Networks never get the same range; of the cluster's controllers only the one that holds the lease runs.
+seen is lost with the process only after it is in the object's status. One process asks it, and choosing is holding
+with no wait between, so two Networks never get the same range; of the cluster's controllers only the one that holds
+the lease runs.
 """
 
 from __future__ import annotations

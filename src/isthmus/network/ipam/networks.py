@@ -1,8 +1,9 @@
 """The reconciler of Networks: gives each its range, in status.cidr (behaviour.md 5.2).
 
-It asks the ledger, which the cache fills, and writes with the resourceVersion it read. One worker, so that choosing
-is serialised. What cannot be had is an event on the Network, tried again when another Network goes and every
-half minute; no failure of one Network holds up another.
+It asks the ledger, which the cache fills, and writes with the resourceVersion it read. Between the look at what a
+Network has and the holding of what it gets nothing is awaited, so several workers never give one range twice. What
+cannot be had is an event on the Network, tried again when another Network goes and every half minute; no failure of
+one Network holds up another.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from isthmus.api import labels
-from isthmus.api.ipam import IP, IPS
+from isthmus.api.cidr import parse_address, parse_cidr
+from isthmus.api.ipam import IP, IPS, NETWORKS, Network
 from isthmus.api.networking import CONFIGURATIONS
 from isthmus.api.peer_ranges import configuration_of, read_ranges, seen_address
 from isthmus.api.tenancy import is_tenant_namespace_of
@@ -20,6 +21,7 @@ from isthmus.offloading.pods.api_server import HomeApiServer
 
 API_SERVER_INDEX = "home/api-server"
 PEER_INDEX = "home/peer"
+POD_CIDR = "pod-cidr"
 ANY = "any"
 """What every IP of our API server is indexed by."""
 
@@ -37,6 +39,8 @@ class Home:
         self._ips = informers.get(IPS)
         self._configurations = informers.get(CONFIGURATIONS)
         self._namespaces = informers.get(NAMESPACES.partial(), label_selector=labels.REMOTE_CLUSTER_ID)
+        self._networks = informers.get(NETWORKS)
+        self._namespace = namespace
         self._ips.add_index(API_SERVER_INDEX, lambda ip: [ANY] if _is_home(ip, namespace) else [])
         self._configurations.add_index(
             PEER_INDEX, lambda one: [one.metadata.labels.get(labels.REMOTE_CLUSTER_ID, "")]
@@ -47,20 +51,35 @@ class Home:
         await self._ips.synced.wait()
         await self._configurations.synced.wait()
         await self._namespaces.synced.wait()
+        await self._networks.synced.wait()
 
     def joined(self, provider: str) -> bool:
         """Whether our network and a provider's are joined, or are to be."""
         return any(not one.deleting for one in self._configurations.by_index(PEER_INDEX, provider))
 
-    def translation(self, provider: str) -> Callable[[str], str] | None:
-        """How a pod's address at a provider is seen here, "" while that is not known; None where it stays as it is."""
+    def translation(self, provider: str) -> Callable[[str], str]:
+        """How a pod's address at a provider is seen here, "" while that is not known.
+
+        Without a joined network it stays as it is, unless it could be one of our own pods': as an endpoint it would
+        lead to that one.
+        """
         if not self.joined(provider):
-            return None
+            return self._foreign
         candidates = self._configurations.by_index(PEER_INDEX, provider)
         found = configuration_of(provider, candidates, lambda name: self._namespaces.get(Key("", name)))
         ranges = read_ranges(found) if found is not None else None
         pods = ranges.pods if ranges is not None else ()
         return lambda address: seen_address(address, pods)
+
+    def _foreign(self, address: str) -> str:
+        try:
+            number = parse_address(address)
+        except ValueError:
+            return address
+        for network in self._networks.list(self._namespace):
+            if network.metadata.labels.get(labels.NETWORK_TYPE) == POD_CIDR and _has(network, number):
+                return ""
+        return address
 
     def on_change(self, provider: str, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` when the way to a provider may have changed; the result removes it."""
@@ -86,6 +105,13 @@ class Home:
     def api_server(self) -> HomeApiServer | None:
         """Our API server as peers reach it, None while it has no address for them."""
         return find_home(self._ips.by_index(API_SERVER_INDEX, ANY))
+
+
+def _has(network: Network, address: int) -> bool:
+    try:
+        return parse_cidr(network.spec.cidr).has(address)
+    except ValueError:
+        return False
 
 
 def _is_home(ip: Object, namespace: str) -> bool:

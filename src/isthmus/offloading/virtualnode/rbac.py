@@ -18,7 +18,7 @@ CLUSTER_RULES: list[Manifest] = [
     },
     {"apiGroups": ["offloading.liqo.io"], "resources": ["vkoptionstemplates"], "verbs": ["list", "watch"]},
     {"apiGroups": ["core.liqo.io"], "resources": ["foreignclusters"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["ipam.liqo.io"], "resources": ["ips"], "verbs": ["list", "watch"]},
+    {"apiGroups": ["ipam.liqo.io"], "resources": ["ips", "networks"], "verbs": ["list", "watch"]},
     # Of peers: as a consumer whether there is a way home, as a provider where it leads.
     {"apiGroups": ["networking.liqo.io"], "resources": ["configurations"], "verbs": ["list", "watch"]},
     {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]},
