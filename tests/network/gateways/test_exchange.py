@@ -46,12 +46,12 @@ def announce(
     api.merge("resourceslices", TNS, name, patch)
 
 
-def annotations(api: GatewayApi, plural: str, name: str) -> dict[str, str]:
+def notes(api: GatewayApi, plural: str, name: str) -> dict[str, str]:
     return ((api.get(plural, TNS, name) or {}).get("metadata") or {}).get("annotations") or {}
 
 
 def said(api: GatewayApi, annotation: str) -> dict[str, Any]:
-    text = annotations(api, "resourceslices", "slice").get(annotation)
+    text = notes(api, "resourceslices", "slice").get(annotation)
     return dict(json.loads(text)) if text else {}
 
 
@@ -107,8 +107,8 @@ async def test_a_client_follows_its_server(api: GatewayApi, monkeypatch: pytest.
         add_key(api, KEYS[0])
         share_slice(api)
         announce(api, PROVIDER, KEYS[0], "203.0.113.9")
-        await api.until(lambda: FOLLOWED in annotations(api, "gatewayclients", "milan"))
-        await api.until(lambda: FOLLOWED in annotations(api, "publickeies", "milan"))
+        await api.until(lambda: FOLLOWED in notes(api, "gatewayclients", "milan"))
+        await api.until(lambda: FOLLOWED in notes(api, "publickeies", "milan"))
         assert (endpoint(api)["addresses"], peer_key(api)) == (["203.0.113.9"], KEYS[0])
         for number in (1, 2):
             announce(api, PROVIDER, KEYS[number], f"203.0.113.{number}", since=2)
@@ -126,7 +126,7 @@ async def test_a_server_follows_its_clients_key_and_takes_no_endpoint(api: Gatew
         add_key(api, KEYS[0])
         share_slice(api, copy=True)
         announce(api, CONSUMER, KEYS[0])
-        await api.until(lambda: FOLLOWED in annotations(api, "publickeies", "milan"))
+        await api.until(lambda: FOLLOWED in notes(api, "publickeies", "milan"))
         announce(api, CONSUMER, KEYS[1], "198.51.100.1", since=2)
         await api.until(lambda: peer_key(api) == KEYS[1])
         assert api.get("gatewayservers", TNS, "milan")["spec"]["endpoint"]["port"] == 51840  # type: ignore[index]
@@ -152,7 +152,7 @@ async def test_a_peer_may_not_point_us_at_ourselves(api: GatewayApi) -> None:
         add_key(api, KEYS[0])
         share_slice(api)
         announce(api, PROVIDER, KEYS[0], "203.0.113.9")
-        await api.until(lambda: FOLLOWED in annotations(api, "gatewayclients", "milan"))
+        await api.until(lambda: FOLLOWED in notes(api, "gatewayclients", "milan"))
         announce(api, PROVIDER, KEYS[1], "10.80.0.1", since=2)  # Of our internal range.
         (message,) = await api.until(lambda: api.events("AnnouncementRefused"))
         assert "10.80.0.0/16" in message
@@ -167,7 +167,7 @@ async def test_a_peer_that_changes_its_mind_all_the_time_is_followed_at_a_bounde
         add_key(api, KEYS[0])
         share_slice(api)
         announce(api, PROVIDER, KEYS[0])
-        await api.until(lambda: FOLLOWED in annotations(api, "publickeies", "milan"))
+        await api.until(lambda: FOLLOWED in notes(api, "publickeies", "milan"))
         announce(api, PROVIDER, KEYS[1], since=2)
         await api.until(lambda: peer_key(api) == KEYS[1])
         announce(api, PROVIDER, KEYS[2], since=3)
@@ -185,7 +185,7 @@ async def test_of_two_slices_the_later_word_counts_and_nothing_goes_in_circles(
         share_slice(api)
         share_slice(api, copy=True, name="theirs")
         announce(api, PROVIDER, KEYS[0])
-        await api.until(lambda: FOLLOWED in annotations(api, "publickeies", "milan"))
+        await api.until(lambda: FOLLOWED in notes(api, "publickeies", "milan"))
         announce(api, CONSUMER, KEYS[1], since=2, name="theirs")  # The other way is slow, or broken.
         await api.until(lambda: peer_key(api) == KEYS[1])
         version = api.touched("publickeies", "milan")
@@ -202,4 +202,4 @@ async def test_only_a_peers_own_tenant_namespace_is_heard(api: GatewayApi) -> No
         announce(api, PROVIDER, KEYS[0], "203.0.113.9")
         await api.until(lambda: api.events("CannotBeMade"))
         with pytest.raises(TimeoutError):
-            await api.until(lambda: FOLLOWED in annotations(api, "publickeies", "milan"), timeout=1)
+            await api.until(lambda: FOLLOWED in notes(api, "publickeies", "milan"), timeout=1)

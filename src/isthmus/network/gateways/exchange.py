@@ -9,11 +9,13 @@ once in `PAUSE` seconds; what it says wrongly is told as an event and changes no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable
 
 from isthmus.api.authentication import RESOURCE_SLICES, ResourceSlice
 from isthmus.api.cidr import CIDR, parse_cidr
+from isthmus.api.ipam import Network
 from isthmus.api.networking import (
     GATEWAY_CLIENTS,
     PUBLIC_KEYS,
@@ -67,6 +69,9 @@ class ExchangeReconciler:
         self._client, self._events = manager.client, manager.events
         self._caches = caches
         self._networks = watch_networks(manager.informers)
+        self._networks.add_handler(self._note_range)
+        self._ranges: dict[Key, CIDR] = {}
+        """Those with a meaning of their own here, of peers as they are seen here among them; by Network."""
         self._slices = manager.informers.get(RESOURCE_SLICES)
         self._slices.add_index(SLICE_INDEX, _index_by_sharer)
         self._public_keys = manager.informers.get(PUBLIC_KEYS)
@@ -93,13 +98,12 @@ class ExchangeReconciler:
 
     async def reconcile(self, key: Key) -> float | None:
         """Announce our end of the tunnel to one peer, and follow what it announces of its own."""
-        place = f"{key.namespace}/{key.name}"
         namespace = self._caches.namespaces.get(Key("", key.namespace))
         if not is_tenant_namespace_of(namespace, key.name):
             return None
-        slices = sorted(self._slices.by_index(SLICE_INDEX, place), key=lambda one: one.key)
+        slices = sorted(self._slices.by_index(SLICE_INDEX, str(key)), key=lambda one: one.key)
         slices = [one for one in slices if not one.deleting]
-        gateways = [one for one in self._caches.gateways_of(*place.split("/", 1)) if not one.deleting]
+        gateways = [one for one in self._caches.gateways_of(key.namespace, key.name) if not one.deleting]
         if len(gateways) != 1:
             # With several the user has to choose first; they are told of it.
             if not gateways:
@@ -149,26 +153,23 @@ class ExchangeReconciler:
     def _read(self, slices: list[ResourceSlice]) -> Announcement | None:
         """What the peer said last, in whichever slice. Raises AnnouncementError where all of it is unusable."""
         texts = {one.metadata.annotations.get(peer_annotation(one), "") for one in slices} - {""}
-        taken = self._taken()
         found, fault = [], None
         for text in sorted(texts):
             try:
-                found.append(read_announcement(text, taken))
+                found.append(read_announcement(text, self._ranges.values()))
             except AnnouncementError as error:
                 fault = error
         if fault is not None and not found:
             raise fault
         return newest(found)
 
-    def _taken(self) -> list[CIDR]:
-        """The ranges with a meaning of their own here, those of peers as they are seen here among them."""
-        found = []
-        for network in self._networks.list():
-            try:
-                found.append(parse_cidr(network.status.cidr))
-            except ValueError:
-                continue
-        return found
+    def _note_range(self, old: Network | None, new: Network | None) -> None:
+        # Kept beside the cache: a thousand peers have thousands of them, which are not to be read at each look.
+        if old is not None:
+            self._ranges.pop(old.key, None)
+        if new is not None and new.status.cidr:
+            with contextlib.suppress(ValueError):
+                self._ranges[new.key] = parse_cidr(new.status.cidr)
 
     async def _follow(self, key: Key, gateway: Gateway, told: Announcement) -> float | None:
         steps = [step for step in self._steps(key, gateway, told) if step is not None]
@@ -186,7 +187,7 @@ class ExchangeReconciler:
         self, key: Key, gateway: Gateway, told: Announcement
     ) -> Iterable[tuple[Resource[PublicKey] | Resource[GatewayClient], Object, Manifest, bool] | None]:
         """The patches to be made, and whether each changes more than the record."""
-        public_keys = list(self._caches_of(key))
+        public_keys = self._peer_keys(key)
         if (
             len(public_keys) == 1
         ):  # With none the user exchanges keys by hand; several are told by the gateway.
@@ -194,7 +195,7 @@ class ExchangeReconciler:
         if isinstance(gateway, GatewayClient) and told.endpoint is not None:
             yield self._endpoint_step(key, gateway, told.endpoint)
 
-    def _caches_of(self, key: Key) -> Iterable[PublicKey]:
+    def _peer_keys(self, key: Key) -> list[PublicKey]:
         keys = self._public_keys.by_index(PEER_INDEX, f"{key.namespace}/{key.name}")
         return [one for one in keys if not one.deleting]
 
