@@ -54,31 +54,22 @@ def annotate(api: ApiServer, namespace: str, **annotations: str | None) -> None:
 
 
 @asynccontextmanager
-async def replicated() -> AsyncIterator[Two]:
-    """A slice that is replicated, until the end of the block."""
-    two = Two(ApiServer(), ApiServer())
-    meta = {
-        "name": "milan",
-        "namespace": HERE,
-        "labels": {"liqo.io/replication": "true", "liqo.io/remoteID": "milan"},
-        "annotations": {CONSUMER: "ours", PROVIDER: "left by an earlier provider"},
-        "finalizers": ["crdreplicator.liqo.io/resource"],
-    }
-    two.rome.create("resourceslices", {"metadata": meta, "spec": {"class": "default"}})
+async def replicating(two: Two, own_id: str = "rome", remote_namespace: str = THERE) -> AsyncIterator[None]:
+    """The replicator from rome to milan, until the end of the block."""
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(FakeServer(one.handle)) for one in (two.rome, two.milan)]
         local, remote = [
             await stack.enter_async_context(Client(Credentials(one.url), attempts=1)) for one in servers
         ]
-        manager, options = Manager(local), Options(cluster_id="rome")
+        manager, options = Manager(local), Options(cluster_id=own_id)
         context = Context(local, manager.events, options, ClusterKeys(local, options))
         kind = RESOURCE_SLICES.view(RawObject)
-        route = Route(Peer("milan"), remote, HERE, THERE)
+        route = Route(Peer("milan"), remote, HERE, remote_namespace)
         replicator = Replicator(context, route, kind, manager.informers.get(kind))
         task = asyncio.create_task(replicator.run())
         try:
-            await two.milan.until(lambda: two.milan.get("resourceslices", THERE, "milan"))
-            yield two
+            await two.milan.until(lambda: two.milan.get("resourceslices", remote_namespace, "milan"))
+            yield
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -86,6 +77,27 @@ async def replicated() -> AsyncIterator[Two]:
             await manager.informers.close()
             for server in servers:
                 await server.stop()
+
+
+def share_slice(api: ApiServer, **annotations: str) -> None:
+    """A slice of rome's that is to be replicated to milan."""
+    meta = {
+        "name": "milan",
+        "namespace": HERE,
+        "labels": {"liqo.io/replication": "true", "liqo.io/remoteID": "milan"},
+        "annotations": annotations,
+        "finalizers": ["crdreplicator.liqo.io/resource"],
+    }
+    api.create("resourceslices", {"metadata": meta, "spec": {"class": "default"}})
+
+
+@asynccontextmanager
+async def replicated() -> AsyncIterator[Two]:
+    """A slice that is replicated, until the end of the block."""
+    two = Two(ApiServer(), ApiServer())
+    share_slice(two.rome, **{CONSUMER: "ours", PROVIDER: "left by an earlier provider"})
+    async with replicating(two):
+        yield two
 
 
 @pytest.fixture(autouse=True)

@@ -46,6 +46,11 @@ def announce(
     api.merge("resourceslices", TNS, name, patch)
 
 
+def expose(api: GatewayApi, port: int) -> None:
+    """Have the server's Service get that node port."""
+    api.merge("gatewayservers", TNS, "milan", {"spec": {"endpoint": {"nodePort": port}}})
+
+
 def notes(api: GatewayApi, plural: str, name: str) -> dict[str, str]:
     return ((api.get(plural, TNS, name) or {}).get("metadata") or {}).get("annotations") or {}
 
@@ -77,19 +82,10 @@ async def test_a_server_announces_its_key_and_where_it_is_and_again_when_that_ch
         share_slice(api, copy=True)
         key = await made_key(api)
         await api.until(lambda: said(api, PROVIDER).get("publicKey") == key)
-        ports = {
-            "spec": {"ports": [{"name": "wireguard", "protocol": "UDP", "port": 51840, "nodePort": 30001}]}
-        }
-        api.merge("services", TNS, "gw-milan", ports)
+        expose(api, 30001)
         await api.until(lambda: (said(api, PROVIDER).get("endpoint") or {}).get("port") == 30001)
         assert said(api, PROVIDER)["endpoint"]["addresses"] == ["192.0.2.11"]
-        # Somebody deletes the Service, and the new one has another port.
-        api.delete("services", TNS, "gw-milan")
-        await api.until(
-            lambda: "endpoint" not in said(api, PROVIDER) and api.get("services", TNS, "gw-milan")
-        )
-        ports["spec"]["ports"][0]["nodePort"] = 30002
-        api.merge("services", TNS, "gw-milan", ports)
+        expose(api, 30002)
         await api.until(lambda: (said(api, PROVIDER).get("endpoint") or {}).get("port") == 30002)
         # The user rotates the keys by deleting their Secret.
         api.delete("secrets", TNS, "gw-milan")
