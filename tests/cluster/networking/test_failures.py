@@ -109,7 +109,15 @@ def test_the_servers_service_is_made_anew_with_another_port(
         )
 
     eventually(has_a_port, within=PATIENCE, every=0.1, what="the Service of milan's gateway, made anew")
-    assert _back(flows, time.time(), "server's Service made anew, from its new port") < BACK
+    since = time.time()
+    port = milan.get(*place)["spec"]["ports"][0]["nodePort"]
+
+    def is_followed() -> bool:
+        (client,) = rome.items("gatewayclients.networking.liqo.io", "-n", "liqo-tenant-milan")
+        return bool(client["spec"]["endpoint"]["port"] == port)
+
+    eventually(is_followed, within=BACK, every=0.1, what=f"rome's GatewayClient with port {port}")
+    assert _back(flows, since, "server's Service made anew, from its new port") < BACK
     assert [one.pid for one in mains("gateway", "rome")] == pids, "the client went on without a restart"
 
 
