@@ -105,6 +105,11 @@ ROUTE_SUBCATEGORY = "networking.liqo.io/route-subcategory"
 ROUTE_UNIQUE = "networking.liqo.io/route-unique"
 HOST_UNREACHABLE = "networking.liqo.io/host-unreachable"
 
+# Ours, ignored by stock Liqo
+CONSUMER_NETWORK = "isthmus.liqo.io/consumer-network"
+PROVIDER_NETWORK = "isthmus.liqo.io/provider-network"
+FOLLOWED = "isthmus.liqo.io/followed"
+
 # Finalizers
 FINALIZER_TENANT = "tenant.liqo.io/finalizer"
 FINALIZER_REPLICATION_SECRET = "crdreplicator.liqo.io/operator"  # noqa: S105 -- a finalizer, not a password

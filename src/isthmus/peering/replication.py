@@ -23,7 +23,14 @@ from isthmus.kube.resource import Resource
 from isthmus.peering.context import Context
 from isthmus.peering.finalizers import add_finalizer, drop_finalizer
 from isthmus.peering.peers import Peer
-from isthmus.peering.replication_plans import forge_copy, is_copy, is_local, plan_spec, plan_status
+from isthmus.peering.replication_plans import (
+    forge_copy,
+    is_copy,
+    is_local,
+    plan_announcement,
+    plan_spec,
+    plan_status,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +121,9 @@ class Replicator:
                     self._route.remote_namespace,
                     type="json",
                 )
-        return await self._take_status(local, remote) or self._next_look()
+        again = await self._take_status(local, remote)
+        await self._carry_announcements(local, remote)
+        return again or self._next_look()
 
     async def _create(self, local: RawObject) -> float | None:
         manifest = forge_copy(local, self._own_id)
@@ -142,6 +151,20 @@ class Replicator:
         except NotFound:
             pass
         return None
+
+    async def _carry_announcements(self, local: RawObject, remote: RawObject) -> None:
+        """What each side's networking says to the other's: our annotation there, the provider's here."""
+        meta, place = local.metadata, self._route.remote_namespace
+        try:
+            if patch := plan_announcement(local, remote, labels.CONSUMER_NETWORK):
+                with self._route.peer.observe():
+                    await self._route.remote.patch(self._kind.partial(), meta.name, patch, place)
+            if patch := plan_announcement(remote, local, labels.PROVIDER_NETWORK):
+                await self._client.patch(self._kind.partial(), meta.name, patch, meta.namespace)
+        except (ValueError, BadRequest, Invalid) as error:
+            self._warn(local, "AnnouncementRefused", f"not carried over: {error}")
+        except NotFound:
+            pass
 
     async def _delete(self, local: RawObject) -> float | None:
         if labels.FINALIZER_REPLICATION not in local.metadata.finalizers:

@@ -16,6 +16,9 @@ from isthmus.kube.objects import Manifest, Object, RawObject
 MAXIMUM_STATUS = 512 * 1024
 """Bytes of a status that are taken from a provider."""
 
+MAXIMUM_ANNOUNCEMENT = 2048
+"""Characters of an announcement of networking that are carried over."""
+
 
 def is_local(object_: Object, provider: str) -> bool:
     """Whether the object is ours and to be copied to that provider."""
@@ -39,11 +42,13 @@ def forge_copy(local: RawObject, own_id: str) -> Manifest:
         labels.REMOTE_CLUSTER_ID: own_id,
     }
     marks.pop(labels.OWNERSHIP, None)
+    annotations = dict(local.metadata.annotations)
+    annotations.pop(labels.PROVIDER_NETWORK, None)  # The provider's to write.
     return {
         "metadata": {
             "name": local.metadata.name,
             "labels": marks,
-            "annotations": dict(local.metadata.annotations),
+            "annotations": annotations,
         },
         "spec": local.spec,
     }
@@ -64,6 +69,19 @@ def plan_status(local: RawObject, remote: RawObject) -> list[Manifest] | None:
     if len(bytes(remote.status)) > MAXIMUM_STATUS:
         raise ValueError(f"the provider's status is over {MAXIMUM_STATUS} bytes")
     return _replace(local, "/status", remote.status)
+
+
+def plan_announcement(source: Object, target: Object, annotation: str) -> Manifest | None:
+    """The merge patch that carries one annotation over, its end included, None where the target has it.
+
+    Raises ValueError where it is longer than is carried. No other annotation travels after the copy was made.
+    """
+    text = source.metadata.annotations.get(annotation)
+    if text == target.metadata.annotations.get(annotation):
+        return None
+    if text is not None and len(text) > MAXIMUM_ANNOUNCEMENT:
+        raise ValueError(f"annotation {annotation} has over {MAXIMUM_ANNOUNCEMENT} characters")
+    return {"metadata": {"uid": target.metadata.uid, "annotations": {annotation: text}}}
 
 
 def same(one: Raw, other: Raw) -> bool:

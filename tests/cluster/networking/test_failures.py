@@ -78,6 +78,70 @@ def test_a_gateway_is_killed(flows: list[Flow], cluster: str) -> None:
     assert _back(flows, time.time(), f"gateway of {cluster} killed, from its start") < BACK
 
 
+def _followed(rome: Cluster) -> bool:
+    """Whether rome, which has the client, was seen to follow what milan announces."""
+    place = ("-n", "liqo-tenant-milan")
+    objects = [
+        *rome.items("gatewayclients.networking.liqo.io", *place),
+        *rome.items("publickeies.networking.liqo.io", *place),
+    ]
+    return len(objects) == 2 and all(
+        "isthmus.liqo.io/followed" in one["metadata"].get("annotations", {}) for one in objects
+    )
+
+
+def test_the_servers_service_is_made_anew_with_another_port(
+    flows: list[Flow], joined: tuple[Cluster, Cluster]
+) -> None:
+    rome, milan = joined
+    eventually(lambda: _followed(rome), within=PATIENCE, what="the announcements of milan in rome")
+    place = ("service", "-n", "liqo-tenant-rome", "gw-rome")
+    before = milan.get(*place)
+    pids = [one.pid for one in mains("gateway", "rome")]
+    milan.kubectl("delete", *place, "--wait=false")
+
+    def has_a_port() -> bool:
+        found = milan.get(*place)
+        return (
+            found is not None
+            and found["metadata"]["uid"] != before["metadata"]["uid"]
+            and bool(found["spec"]["ports"][0].get("nodePort"))
+        )
+
+    eventually(has_a_port, within=PATIENCE, every=0.1, what="the Service of milan's gateway, made anew")
+    since = time.time()
+    port = milan.get(*place)["spec"]["ports"][0]["nodePort"]
+
+    def is_followed() -> bool:
+        (client,) = rome.items("gatewayclients.networking.liqo.io", "-n", "liqo-tenant-milan")
+        return bool(client["spec"]["endpoint"]["port"] == port)
+
+    eventually(is_followed, within=BACK, every=0.1, what=f"rome's GatewayClient with port {port}")
+    assert _back(flows, since, "server's Service made anew, from its new port") < BACK
+    assert [one.pid for one in mains("gateway", "rome")] == pids, "the client went on without a restart"
+
+
+@pytest.mark.parametrize("cluster", ["rome", "milan"])
+def test_keys_are_rotated(flows: list[Flow], joined: tuple[Cluster, Cluster], cluster: str) -> None:
+    rome, milan = joined
+    here, there = (rome, milan) if cluster == "rome" else (milan, rome)
+    eventually(lambda: _followed(rome), within=PATIENCE, what="the announcements of milan in rome")
+    (gateway,) = mains("gateway", cluster)
+    secret = ("secret", "-n", f"liqo-tenant-{there.name}", f"gw-{there.name}")
+    before = here.get(*secret)["data"]["publicKey"]
+    here.kubectl("delete", *secret)
+    eventually(
+        lambda: [one for one in mains("gateway", cluster) if one.pid != gateway.pid],
+        within=PATIENCE,
+        every=0.05,
+        what="the gateway with new keys",
+    )
+    assert _back(flows, time.time(), f"keys of {cluster} rotated, from the new gateway's start") < BACK
+    after = here.get(*secret)["data"]["publicKey"]
+    (known,) = there.items("publickeies.networking.liqo.io", "-n", f"liqo-tenant-{here.name}")
+    assert known["spec"]["publicKey"] == after != before
+
+
 @pytest.mark.parametrize("seconds", CUTS)
 def test_the_tunnel_is_cut(flows: list[Flow], seconds: int) -> None:
     with failures.cut("rome", "milan"):

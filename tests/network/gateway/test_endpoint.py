@@ -46,3 +46,22 @@ async def test_a_name_is_resolved_again_and_keeps_its_last_address(monkeypatch: 
     await asyncio.sleep(60)
     assert seen == ["192.0.2.7:1", "192.0.2.8:1"]
     task.cancel()
+
+
+@pytest.mark.looptime
+async def test_a_server_that_moves_is_followed_at_once() -> None:
+    seen: list[tuple[float, str]] = []
+    now = asyncio.get_running_loop().time
+    endpoint = Endpoint([], 0, alive=lambda: True, changed=lambda: seen.append((now(), endpoint.current)))
+    task = asyncio.create_task(endpoint.run())
+    start = now()
+    await asyncio.sleep(1)
+    assert endpoint.current == "", "not told yet"
+    endpoint.point(["192.0.2.1"], 51840)
+    await asyncio.sleep(1)
+    endpoint.point(["192.0.2.1"], 51840)
+    await asyncio.sleep(1)
+    endpoint.point(["192.0.2.9"], 30123)
+    await asyncio.sleep(1)
+    assert [(at - start, where) for at, where in seen] == [(1, "192.0.2.1:51840"), (3, "192.0.2.9:30123")]
+    task.cancel()

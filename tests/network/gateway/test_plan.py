@@ -115,7 +115,7 @@ def test_the_inner_mtu_is_the_smaller() -> None:
     ("fields", "fault"),
     [
         ('{"mode":"both"', "mode is 'both'"),
-        ('{"mode":"client"', "addresses is empty"),
+        ('{"mode":"client","addresses":["192.0.2.1"],"port":0', "port is 0"),
         ('{"mode":"server","mtu":100', "mtu is 100"),
         ('{"mode":"server","port":0', "port is 0"),
     ],

@@ -19,6 +19,8 @@ KINDS = {
     "wggatewayclients": (NETWORKING, "WgGatewayClient"),
     "wggatewayservertemplates": (NETWORKING, "WgGatewayServerTemplate"),
     "wggatewayclienttemplates": (NETWORKING, "WgGatewayClientTemplate"),
+    "publickeies": (NETWORKING, "PublicKey"),
+    "resourceslices": ("authentication.liqo.io/v1beta1", "ResourceSlice"),
     "connections": (NETWORKING, "Connection"),
     "internalfabrics": (NETWORKING, "InternalFabric"),
     "internalnodes": (NETWORKING, "InternalNode"),

@@ -60,8 +60,9 @@ def test_the_process_understands_what_it_is_told(mode: str) -> None:
     settings = read_settings(environment(forge_deployment(side, made(gateway), "key")))
     assert (settings.mode, settings.peer, settings.fabric, settings.uid) == (mode, "milan", "milan", "u-1")
     assert settings.cluster_id == "rome"
-    assert (settings.mtu, settings.port) == ((1340, 51840) if mode == "server" else (1200, 51841))
-    assert settings.addresses == ([] if mode == "server" else ["192.0.2.1"])
+    # A client reads from its GatewayClient where the server is, so that its pods outlive a change.
+    assert (settings.mtu, settings.port) == ((1340, 51840) if mode == "server" else (1200, 0))
+    assert settings.finds_server == (mode == "client")
 
 
 def test_the_service_is_as_asked_for() -> None:

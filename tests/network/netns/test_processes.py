@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from isthmus.kube.client import Client
 from isthmus.kube.credentials import Credentials
@@ -40,6 +41,7 @@ NETWORKING = "networking.liqo.io/v1beta1"
 MORE_KINDS = {
     "internalnodes": (NETWORKING, "InternalNode"),
     "internalfabrics": (NETWORKING, "InternalFabric"),
+    "gatewayclients": (NETWORKING, "GatewayClient"),
     "publickeies": (NETWORKING, "PublicKey"),
     "connections": (NETWORKING, "Connection"),
     "firewallconfigurations": (NETWORKING, "FirewallConfiguration"),
@@ -193,6 +195,32 @@ async def test_objects_alone_join_two_clusters(
         assert "isthmus" not in rome.cluster.node.run("nft", "list", "ruleset")
     assert "isthmus0" in milan.cluster.node.run("ip", "link"), "an agent that ends leaves the data path"
     assert "isthmus0" not in rome.cluster.node.run("ip", "link")
+
+
+async def test_a_client_follows_its_server_without_a_restart(
+    pair: tuple[Cluster, Cluster], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.network.api_server.KINDS", KINDS | MORE_KINDS)
+    rome = Side(pair[0], "milan", "client", tmp_path / "rome")
+    milan = Side(pair[1], "rome", "server", tmp_path / "milan")
+    told = rome.settings()
+    monkeypatch.setattr(rome, "settings", lambda: replace(told, addresses=[], port=0))
+    meta = {
+        "name": rome.peer,
+        "namespace": rome.namespace,
+        "labels": {"liqo.io/remote-cluster-id": rome.peer},
+    }
+    endpoint = {"addresses": [WAN["milan"]], "port": PORT + 1, "protocol": "UDP"}
+    rome.api.create("gatewayclients", {"metadata": meta, "spec": {"endpoint": endpoint}})
+    publish(rome, milan)
+    publish(milan, rome)
+    async with rome.running(), milan.running():
+        for side in (rome, milan):
+            await side.api.until(lambda side=side: side.connection == "Connecting")
+        moved = {"spec": {"endpoint": {"port": PORT}}}
+        rome.api.merge("gatewayclients", rome.namespace, rome.peer, moved)
+        for side in (rome, milan):
+            await side.api.until(lambda side=side: side.connection == "Connected", timeout=5)
 
 
 async def _users_objects_have_conditions(side: Side) -> None:

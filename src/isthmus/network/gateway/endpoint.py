@@ -30,7 +30,7 @@ def is_address(text: str) -> bool:
 
 
 class Endpoint:
-    """The server's endpoint as `address:port` in `current`, "" until it is known."""
+    """The server's endpoint as `address:port` in `current`, "" until it is known; `addresses` may be told later."""
 
     def __init__(
         self, addresses: list[str], port: int, *, alive: Callable[[], bool], changed: Callable[[], None]
@@ -40,7 +40,14 @@ class Endpoint:
         self._alive = alive
         self._changed = changed
         self._turn = 0
+        self._pointed = asyncio.Event()
         self.current = ""
+
+    def point(self, addresses: list[str], port: int) -> None:
+        """Look for the server elsewhere from now on; at once where that differs."""
+        if (addresses, port) != (self._addresses, self._port):
+            self._addresses, self._port, self._turn = addresses, port, 0
+            self._pointed.set()
 
     async def run(self) -> None:
         """Keep `current` true until cancelled."""
@@ -56,11 +63,26 @@ class Endpoint:
                     self._turn, looks = self._turn + 1, 1
             await self._look()
             urgent = not self._alive() and loop.time() - waiting_since < URGENT_FOR
-            await asyncio.sleep(SOON if urgent else RARELY)
+            if await self._sleep(SOON if urgent else RARELY):
+                waiting_since, looks = loop.time(), 0
+
+    async def _sleep(self, seconds: float) -> bool:
+        """Wait, but no longer than until the server is looked for elsewhere; whether it is."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._pointed.wait()
+        except TimeoutError:
+            return False
+        self._pointed.clear()
+        return True
 
     async def _look(self) -> None:
+        if not self._addresses:
+            return  # Not told yet.
         name = self._addresses[self._turn % len(self._addresses)]
         address = name if is_address(name) else await self._resolve(name)
+        if self._pointed.is_set():
+            return  # Told otherwise while the name was resolved.
         endpoint = f"{address}:{self._port}" if address else self.current
         if endpoint != self.current:
             logger.info("the server is at %s%s", endpoint, "" if address == name else f" ({name})")

@@ -18,9 +18,11 @@ from isthmus.api import labels
 from isthmus.api.ipam import IPS
 from isthmus.api.networking import (
     CONFIGURATIONS,
+    GATEWAY_CLIENTS,
     INTERNAL_FABRICS,
     INTERNAL_NODES,
     PUBLIC_KEYS,
+    GatewayClient,
 )
 from isthmus.api.routing import (
     FIREWALL_CONFIGURATIONS,
@@ -165,6 +167,10 @@ class Gateway:
             self._configurations, self._fabrics, self._internal_nodes, self._nodes, self._ips, self._firewalls,
             self._routes,
         ]  # fmt: skip
+        if self._settings.finds_server:
+            selector = f"metadata.name={self._settings.name}"
+            clients = get(GATEWAY_CLIENTS, namespace, field_selector=selector)
+            clients.add_handler(lambda old, new: self._point(new))
         for informer in (*sources, self._keys):
             await informer.synced.wait()
         for informer in sources:
@@ -172,6 +178,15 @@ class Gateway:
         self._keys.add_handler(lambda old, new: self.keeper.wake())
         for informer in (self._firewalls, self._routes):
             informer.add_handler(lambda old, new: self._host_status.wake())
+
+    def _point(self, client: GatewayClient | None) -> None:
+        """Connect to where the GatewayClient says that the server is."""
+        if client is None or client.metadata.name != self._settings.name:
+            return
+        endpoint = client.spec.endpoint
+        port = endpoint.port or next(iter(endpoint.ports), 0)
+        if endpoint.addresses and 1 <= port <= 65535:  # The controller tells the user of what cannot be.
+            self._endpoint.point(list(endpoint.addresses), port)
 
     async def plan(self) -> State:
         """The desired state by now. Raises ValueError while something that it needs is missing."""

@@ -29,10 +29,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     peer: str
     cluster_id: str
     mtu: int
-    port: int
+    port: int = 0
+    """The server's; 0 with a client that reads it from its GatewayClient."""
     uid: str = ""
     fabric: str = ""
     addresses: list[str] = []
+    """Of a client's server. With none it is read from the GatewayClient, and followed there without a restart."""
     overlay_port: int = hops.OVERLAY_PORT
     implementation: str = ""
     """kernel or userspace; "" takes the kernel's where there is one."""
@@ -47,6 +49,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     pod_name: str = ""
     pod_ip: str = ""
     node_name: str = ""
+
+    @property
+    def finds_server(self) -> bool:
+        """Whether this is a client that reads from its GatewayClient where its server is."""
+        return self.mode == "client" and not self.addresses
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -73,14 +80,10 @@ def faults(settings: Settings) -> list[str]:
     found = []
     if settings.mode not in ("server", "client"):
         found.append(f"mode is {settings.mode!r}: it must be server or client")
-    if not 1 <= settings.port <= 65535:
+    if not settings.finds_server and not 1 <= settings.port <= 65535:
         found.append(f"port is {settings.port}: it must be 1 to 65535")
     if not hops.MINIMUM_MTU <= settings.mtu <= LARGEST_MTU:
         found.append(f"mtu is {settings.mtu}: it must be {hops.MINIMUM_MTU} to {LARGEST_MTU}, usually 1340")
-    if settings.mode == "client" and not settings.addresses:
-        found.append(
-            "addresses is empty: a client needs the address of its server (GatewayClient.spec.endpoint)"
-        )
     if settings.implementation not in ("", "kernel", "userspace"):
         found.append(f"implementation is {settings.implementation!r}: it must be kernel, userspace or empty")
     if not 0.1 <= settings.ping_interval <= 3600 or settings.loss_threshold < 1:

@@ -10,6 +10,7 @@ from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options
 from isthmus.network.gateways.caches import Caches
 from isthmus.network.gateways.default_templates import TemplateValues, default_templates
+from isthmus.network.gateways.exchange import ExchangeReconciler
 from isthmus.network.gateways.fabrics import FabricReconciler
 from isthmus.network.gateways.nodes import InternalNodeReconciler
 from isthmus.network.gateways.objects import SIDES
@@ -31,3 +32,6 @@ def setup(manager: Manager, options: Options) -> None:
     manager.add(ClusterBindingReconciler(manager, caches).controller())
     manager.add(FabricReconciler(manager, caches, addresses).controller())
     manager.add(InternalNodeReconciler(manager, caches, addresses).controller())
+    if "authentication" in options.modules:
+        # Without it clusters share no ResourceSlices to announce in.
+        manager.add(ExchangeReconciler(manager, caches).controller())

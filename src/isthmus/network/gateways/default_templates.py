@@ -279,7 +279,6 @@ def _environment(values: TemplateValues, mode: str) -> Manifest:
         "cluster_id": values.cluster_id,
         "fabric": "{{ .ClusterID }}",
         "mtu": "{{ .Spec.MTU }}",
-        "port": "{{ .Spec.Endpoint.Port }}",
         "overlay_port": values.overlay_port,
         "implementation": values.implementation,
         "replicas": values.replicas,
@@ -290,6 +289,7 @@ def _environment(values: TemplateValues, mode: str) -> Manifest:
         "mss_clamp": values.mss_clamp,
         "health_port": HEALTH_PORT,
     }
-    if mode == "client":
-        environment["addresses"] = "{{ .Spec.Endpoint.Addresses }}"
+    if mode == "server":
+        environment["port"] = "{{ .Spec.Endpoint.Port }}"
+    # A client reads from its GatewayClient where the server is: a new address must not cost a new pod.
     return environment

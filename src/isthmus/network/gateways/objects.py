@@ -99,9 +99,16 @@ class GatewayService(Object, frozen=True, kw_only=True):
     status: ServiceStatus = field(default_factory=ServiceStatus)
 
 
+class PodTemplateMetadata(Base, frozen=True, kw_only=True):
+    """What of the metadata of a Deployment's pods is read."""
+
+    annotations: dict[str, str] = field(default_factory=dict)
+
+
 class PodTemplate(Base, frozen=True, kw_only=True):
     """The pods of a Deployment."""
 
+    metadata: PodTemplateMetadata = field(default_factory=PodTemplateMetadata)
     spec: PodSpec = field(default_factory=PodSpec)
 
 

@@ -27,7 +27,7 @@ _READ = ["get", "list", "watch"]
 def gateway_roles() -> list[Manifest]:
     """The two ClusterRoles of gateways, for `install` to apply; the controller may bind them, not hold them."""
     own = [
-        _rule(GROUP, ["configurations", "publickeies"], _READ),
+        _rule(GROUP, ["configurations", "publickeies", "gatewayclients"], _READ),
         _rule(GROUP, ["connections"], ["create", "patch"]),
         _rule(GROUP, ["connections/status"], ["patch"]),
         # Which replica leads, and its label.

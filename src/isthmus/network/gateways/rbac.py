@@ -19,6 +19,10 @@ CLUSTER_RULES: list[Manifest] = [
     _rule(GROUP, ["gatewayservers", "gatewayclients", "configurations", "connections"], *_READ),
     _rule(GROUP, ["wggatewayservertemplates", "wggatewayclienttemplates"], *_READ),
     _rule(GROUP, ["gatewayservers/status", "gatewayclients/status"], "patch"),
+    # What follows the peer's announcements, and where they are made.
+    _rule(GROUP, ["gatewayclients"], "patch"),
+    _rule(GROUP, ["publickeies"], *_READ, "patch"),
+    _rule("authentication.liqo.io", ["resourceslices"], *_READ, "patch"),
     _rule(GROUP, ["wggatewayservers", "wggatewayclients"], *_READ, "create", "patch"),
     _rule(GROUP, ["wggatewayservers/status", "wggatewayclients/status"], "patch"),
     _rule(GROUP, ["internalfabrics", "internalnodes"], *_READ, "create", "patch"),
