@@ -123,7 +123,9 @@ def _container_fault(container: ContainerStatus) -> str:
     if waiting.get("reason") == "CrashLoopBackOff" or (ended and not container.ready):
         last = (ended.get("message") or "").strip().rpartition("\n")[2]
         said = f": {last}" if last else ""
-        return f"it ended {container.restart_count + 1} times, the last time with {how or 'no exit code'}{said}"
+        return (
+            f"it ended {container.restart_count + 1} times, the last time with {how or 'no exit code'}{said}"
+        )
     if waiting:
         return ": ".join(filter(None, (waiting.get("reason", ""), waiting.get("message", ""))))
     return "" if container.ready else "it runs but does not say that it is ready"

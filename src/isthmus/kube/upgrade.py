@@ -27,12 +27,17 @@ class Upgraded(Struct):
 
 
 class RawWriter(asyncio.StreamWriter):
-    """A StreamWriter whose `write_eof` does nothing over TLS, which knows no half-closed connection."""
+    """A StreamWriter for TLS as well: it knows no half-closed connection, and is closed only once."""
 
     def write_eof(self) -> None:
         """Say that nothing more will be written, where the transport can."""
         if self.can_write_eof():
             super().write_eof()
+
+    def close(self) -> None:
+        """Close, once: a TLS transport of Python 3.11 that is closed again can no longer be aborted."""
+        if not self.is_closing():
+            super().close()
 
 
 def take_over(transport: asyncio.Transport, received: bytes) -> tuple[asyncio.StreamReader, RawWriter]:
