@@ -28,7 +28,7 @@ def lab_apart(clusters: int, *, disjoint: bool = False) -> Iterator[tuple[Cluste
             found = tuple(lab_cluster(one.name) for one in made)
             for number, cluster in enumerate(found):
                 external = f"10.{70 + number if disjoint else 70}.0.0/16"
-                install(cluster, "--external-cidr", external)
+                install(cluster, "--set", f"ipam.externalCIDR={external}")
             yield found
         finally:
             lab.down()
