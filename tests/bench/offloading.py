@@ -25,6 +25,8 @@ from tests.cluster.support import deployment, isthmus, lab_cluster
 
 NAMESPACE = "bench"
 SETTLE_SECONDS = 15.0
+LOADED_SETTLE_SECONDS = 90.0
+"""A kubelet writes the status of each pod once more about a minute after its start."""
 
 
 async def measure(clusters: Clusters, pods: int, rounds: int, idle: float) -> dict[str, Any]:
@@ -57,7 +59,7 @@ async def one_round(clusters: Clusters, traffic: Traffic, pods: int, idle: float
     await remove(clusters.milan, NAMESPACE, [])
     await asyncio.sleep(SETTLE_SECONDS)
     figures = await offloaded(clusters, traffic, pods)
-    await asyncio.sleep(SETTLE_SECONDS)
+    await asyncio.sleep(LOADED_SETTLE_SECONDS)
     loaded = await idle_figures(traffic, idle)
     await remove(clusters.rome, NAMESPACE, [(clusters.milan, f"{NAMESPACE}-rome")])
     await asyncio.sleep(SETTLE_SECONDS)
