@@ -11,6 +11,7 @@ import msgspec
 from isthmus.kube.builtin import Pod
 from isthmus.offloading.pods.memory import PodMemory
 from isthmus.offloading.pods.mirror import mirror_status
+from isthmus.offloading.pods.pace import Pace
 from isthmus.offloading.pods.provider import ProviderHealth
 from isthmus.offloading.pods.status import cut_off_status
 from isthmus.offloading.pods.twin import RemotePod
@@ -66,6 +67,7 @@ class Node:
             local=self,
             health=self.health,
             translation=lambda: None,
+            pace=Pace(),
             cut_off=lambda: self.down,
         )
         remote = msgspec.convert(
