@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,7 +68,7 @@ class Node:
             local=self,
             health=self.health,
             translation=lambda: None,
-            pace=Pace(),
+            pace=Pace(count().__next__),
             cut_off=lambda: self.down,
         )
         remote = msgspec.convert(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -68,7 +69,7 @@ class Both:
             terms=lambda: Terms(IDENTITY, OffloadingPatch()),
             wished=lambda _: True,
             translation=lambda: None,
-            pace=Pace(),
+            pace=Pace(count().__next__),
             cut_off=lambda: False,
         )
         twin: Any = SimpleNamespace(
