@@ -3,7 +3,7 @@ SHELL := /bin/bash
 ISTHMUS := .venv/bin/isthmus
 export PYTHONWARNINGS :=
 
-.PHONY: help prepare demo test unit check cluster bench lab-down clean
+.PHONY: help prepare demo test unit check cluster endurance bench lab-down clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,7 +26,10 @@ unit: prepare  ## Tests that need no cluster
 	@.venv/bin/pytest -m "not cluster"
 
 cluster: prepare  ## Tests on the lab's real clusters (root)
-	@.venv/bin/pytest -m cluster
+	@.venv/bin/pytest -m "cluster and not endurance"
+
+endurance: prepare  ## The long tests: a thousand peers, a long life, three clusters (root, a quarter of an hour)
+	@.venv/bin/pytest -m endurance
 
 bench: prepare  ## The figures of docs/benchmarks.md, taken anew on the lab
 	@.venv/bin/python -m tests.bench.offloading

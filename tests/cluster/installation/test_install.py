@@ -83,7 +83,7 @@ def test_install_is_ready_when_it_says_so_and_repeating_it_changes_nothing(empty
     assert "admission webhook" in denied.stderr
     before = versions(empty)
     assert len([name for name in before if name.startswith("CustomResourceDefinition")]) == 28
-    assert len(before) == 54
+    assert len(before) == 55
     install(empty)
     assert versions(empty) == before
     settings = empty.get("configmap", "liqo-clusterid-configmap", "-n", "liqo")
@@ -265,7 +265,7 @@ def test_a_controller_that_does_not_start_is_explained_and_mended(installed_smal
 
 def test_dry_run_prints_manifests_that_an_api_server_takes(installed_small: Cluster) -> None:
     printed = isthmus("install", "--dry-run", "--kubeconfig", str(installed_small.kubeconfig)).stdout
-    assert len(list(yaml.safe_load_all(printed))) == 59
+    assert len(list(yaml.safe_load_all(printed))) == 60
     applied = installed_small.kubectl(
         "apply",
         "--server-side",
@@ -277,7 +277,7 @@ def test_dry_run_prints_manifests_that_an_api_server_takes(installed_small: Clus
     )
     settings = installed_small.get("configmap", "liqo-clusterid-configmap", "-n", "liqo")
     assert f"CLUSTER_ID: {settings['data']['CLUSTER_ID']}\n" in printed
-    assert len(applied.stdout.splitlines()) == 59
+    assert len(applied.stdout.splitlines()) == 60
 
 
 def test_uninstall_refuses_while_in_use(installed_small: Cluster) -> None:

@@ -13,6 +13,8 @@ from tests.cluster.installation.conftest import lab_apart
 from tests.cluster.support import Cluster, eventually, isthmus
 from tests.processes import Process, mains
 
+pytestmark = pytest.mark.endurance
+
 ENVIRONMENT = {"ISTHMUS_LAB_NAME": "peers", "ISTHMUS_LAB_NETWORK": "10.215.0.0/16"}
 PEERS = 1000
 KILLS = 3

@@ -10,10 +10,14 @@ import json
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from isthmus import lab
 from isthmus.api import labels
 from tests.cluster.support import Cluster, eventually, isthmus
 from tests.processes import Process, mains, processes
+
+pytestmark = pytest.mark.endurance
 
 ROUNDS = 3
 RESYNCS = 10

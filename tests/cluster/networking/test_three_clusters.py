@@ -9,6 +9,8 @@ import pytest
 from tests.cluster.networking.labs import count_paths, lab_apart, peer, try_paths
 from tests.cluster.support import Cluster
 
+pytestmark = pytest.mark.endurance
+
 SIZES = ("--sizes", "64,1400,8000")
 
 
