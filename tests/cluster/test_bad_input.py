@@ -336,7 +336,7 @@ def test_another_consumer_does_not_take_the_place_of_a_peer(
     rome, milan = peered
     pretend(bare, "rome-too", "rome")
     before = objects(rome, milan, bare)
-    error = peer(bare.kubeconfig, milan.kubeconfig, "--namespace", "rome-too")
+    error = peer(bare.kubeconfig, milan.kubeconfig, "--namespace", "rome-too", "--networking-disabled")
     assert 'the remote cluster "milan" has a tenant rome with another key' in error
     assert "isthmus unpeer" in error
     assert not objects(rome, milan, bare) - before
@@ -348,7 +348,7 @@ def test_another_provider_does_not_take_the_place_of_a_peer(
     rome, milan = peered
     pretend(bare, "milan-too", "milan")
     before = objects(rome, milan, bare)
-    error = peer(rome.kubeconfig, bare.kubeconfig, "--remote-namespace", "milan-too")
+    error = peer(rome.kubeconfig, bare.kubeconfig, "--remote-namespace", "milan-too", "--networking-disabled")
     assert 'the local cluster "rome" is peered with another cluster called "milan"' in error
     assert bare.server in error
     assert not objects(rome, milan, bare) - before

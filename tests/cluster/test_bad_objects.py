@@ -205,6 +205,7 @@ async def test_changes_that_make_no_sense(consumer: Consumer) -> None:  # noqa: 
                 await client.patch(SHADOW_PODS, "web", patch, consumer.twin)
 
 
+@pytest.mark.endurance
 async def test_a_thousand_slices_hold_up_nobody(consumer: Consumer) -> None:  # noqa: F811
     provider = consumer.provider
     labels = {

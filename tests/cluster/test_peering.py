@@ -240,6 +240,11 @@ def test_a_restart_of_the_controllers_changes_nothing(peered: Pair) -> None:
 
 def test_a_consumer_that_the_provider_dropped_gets_rid_of_its_side(peered: Pair) -> None:
     rome, milan = peered
+    # A joined network would keep the ForeignClusters, whatever becomes of the rest.
+    isthmus(
+        *("network", "reset", "--wait", "--skip-confirm", "--kubeconfig", str(rome.kubeconfig)),
+        *("--remote-kubeconfig", str(milan.kubeconfig)),
+    )
     milan.kubectl("delete", "tenant", "rome", "-n", AWAY, "--timeout=20s")
     # Not through unpeer: this is what is left to a user who deletes things in whatever order.
     rome.kubectl("delete", "virtualnodes", "--all", "-n", HOME, "--timeout=60s", timeout=70)
