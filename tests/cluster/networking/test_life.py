@@ -42,7 +42,6 @@ KINDS = (
     "serviceaccounts",
     "rolebindings",
     "clusterrolebindings",
-    "leases",
 )
 TOUCHED = KINDS[:9]
 AGENTS = ("daemonset/liqo-fabric", "deployment/liqo-controller-manager")
@@ -172,6 +171,8 @@ def _count(clusters: tuple[Cluster, Cluster]) -> dict[str, int]:
         names = cluster.kubectl("get", ",".join(KINDS), "-A", "-o", "name").stdout.split()
         for kind, number in Counter(name.split("/")[0] for name in names).items():
             result[f"{cluster.name} {kind}"] = number
+    # Those of nodes come with the first heartbeat, which is not waited for.
+    result |= {f"{one.name} leases": len(one.items("leases", "-n", "liqo")) for one in clusters}
     result |= {
         f"{one.name} gateway secrets": len(one.items("secrets", "-A", "-l", GATEWAYS)) for one in clusters
     }
