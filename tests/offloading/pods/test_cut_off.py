@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +11,6 @@ import msgspec
 from isthmus.kube.builtin import Pod
 from isthmus.offloading.pods.memory import PodMemory
 from isthmus.offloading.pods.mirror import mirror_status
-from isthmus.offloading.pods.pace import Pace
 from isthmus.offloading.pods.provider import ProviderHealth
 from isthmus.offloading.pods.status import cut_off_status
 from isthmus.offloading.pods.twin import RemotePod
@@ -68,7 +66,6 @@ class Node:
             local=self,
             health=self.health,
             translation=lambda: None,
-            pace=Pace(count().__next__),
             cut_off=lambda: self.down,
         )
         remote = msgspec.convert(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +17,6 @@ from isthmus.kube.objects import Key, Manifest
 from isthmus.offloading.inplace import REVISION, first_revision
 from isthmus.offloading.pods.memory import Memories
 from isthmus.offloading.pods.metadata import POD_UID, REMOTE_POD_UID
-from isthmus.offloading.pods.pace import Pace
 from isthmus.offloading.pods.provider import ProviderHealth
 from isthmus.offloading.pods.reconciler import PodReconciler
 from isthmus.offloading.pods.spec import Terms
@@ -69,7 +67,6 @@ class Both:
             terms=lambda: Terms(IDENTITY, OffloadingPatch()),
             wished=lambda _: True,
             translation=lambda: None,
-            pace=Pace(count().__next__),
             cut_off=lambda: False,
         )
         twin: Any = SimpleNamespace(
