@@ -165,6 +165,9 @@ async def _end(peering: Peering, progress: Progress, deadline: Deadline) -> int:
     ):
         with step(progress, title, pair.local) as current:
             found += await remove(groups, deadline, current, _advice(pair))
+    with step(progress, "Copies removed", pair.remote) as current:
+        # Gone by now, unless this cluster gave the provider up (force unpeer) and nobody could tell it.
+        found += await remove(peering.copies(), deadline, current, _advice(pair))
     return found + await end_authentication(peering, progress, deadline, _advice(pair))
 
 
