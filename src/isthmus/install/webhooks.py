@@ -35,16 +35,28 @@ class Webhook(NamedTuple):
     scheduling_only: bool = False
     optional: bool = False
     """Whether the request goes on where no answer comes; and then only about namespaces that are not extended."""
+    shadowed_only: bool = False
+    """Whether it is about the pods made for ShadowPods alone; the request goes on where no answer comes."""
+
+    @property
+    def subject(self) -> str:
+        """What it is about, in one word."""
+        return "shadowedpods" if self.shadowed_only else self.plural
 
     @property
     def path(self) -> str:
         """Where the controller answers it."""
-        return f"/{'mutate' if self.mutating else 'validate'}/{self.plural}"
+        return f"/{'mutate' if self.mutating else 'validate'}/{self.subject}"
 
     @property
     def name(self) -> str:
         """Its name within the configuration."""
-        return f"{self.plural}.{'mutate' if self.mutating else 'validate'}.liqo.io"
+        return f"{self.subject}.{'mutate' if self.mutating else 'validate'}.liqo.io"
+
+    @property
+    def dispensable(self) -> bool:
+        """Whether the request goes on where no answer comes."""
+        return self.optional or self.shadowed_only
 
 
 _V1BETA1 = "v1beta1"
@@ -53,6 +65,7 @@ _OFFLOADING = ("offloading.liqo.io", _V1BETA1)
 
 WEBHOOKS: tuple[Webhook, ...] = (
     Webhook(True, "pods", "", "v1", _CREATE, "offloading", skippable=False, scheduling_only=True),
+    Webhook(True, "pods", "", "v1", _CREATE, "offloading", skippable=False, shadowed_only=True),
     Webhook(True, "daemonsets", "apps", "v1", _CHANGE, "offloading", optional=True),
     Webhook(True, "shadowpods", *_OFFLOADING, _CHANGE, "offloading", skippable=False),
     Webhook(True, "virtualnodes", *_OFFLOADING, _CHANGE, "offloading"),
@@ -95,10 +108,10 @@ def _entry(webhook: Webhook, values: Values, namespace: str) -> Manifest:
                 "scope": "*",
             }
         ],
-        "failurePolicy": "Ignore" if webhook.optional else values.webhook.failure_policy,
+        "failurePolicy": "Ignore" if webhook.dispensable else values.webhook.failure_policy,
         "matchPolicy": "Equivalent",
         "sideEffects": "None",
-        "timeoutSeconds": 1 if webhook.optional else TIMEOUT_SECONDS,
+        "timeoutSeconds": 1 if webhook.dispensable else TIMEOUT_SECONDS,
     }
     if webhook.scheduling_only:
         entry["namespaceSelector"] = {"matchLabels": {labels.SCHEDULING_ENABLED: labels.TRUE}}
@@ -106,6 +119,10 @@ def _entry(webhook: Webhook, values: Values, namespace: str) -> Manifest:
         extended = {"key": labels.SCHEDULING_ENABLED, "operator": "NotIn", "values": [labels.TRUE]}
         own = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [namespace]}
         entry["namespaceSelector"] = {"matchExpressions": [extended, own]}
+    if webhook.shadowed_only:
+        twin = {"key": labels.REMOTE_CLUSTER_ID, "operator": "Exists"}
+        entry["namespaceSelector"] = {"matchExpressions": [twin]}
+        entry["objectSelector"] = {"matchLabels": {labels.MANAGED_BY: labels.MANAGED_BY_SHADOW_POD}}
     if webhook.skippable:
         unless = {"key": labels.WEBHOOK_SKIP, "operator": "NotIn", "values": [labels.TRUE]}
         entry["objectSelector"] = {"matchExpressions": [unless]}

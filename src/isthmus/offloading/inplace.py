@@ -28,7 +28,10 @@ CHANGES = "isthmus.liqo.io/changes"
 APPLIED = "isthmus.liqo.io/applied-revision"
 """On the provider's Pod: the REVISION it was last brought to."""
 
-OWN_ANNOTATIONS = frozenset({REVISION, CHANGES, APPLIED})
+REFLECTED = "isthmus.liqo.io/reflected"
+"""On the provider's Pod: which of its labels and annotations came from its ShadowPod."""
+
+OWN_ANNOTATIONS = frozenset({REVISION, CHANGES, APPLIED, REFLECTED})
 """What the metadata that follows the local pod leaves alone."""
 
 _RESIZABLE = ("requests", "limits")

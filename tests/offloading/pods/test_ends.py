@@ -127,18 +127,23 @@ class Both:
 
     @staticmethod
     def decoded(manifest: Manifest | None, type_: Any) -> Any:
-        return None if manifest is None else msgspec.json.decode(msgspec.json.encode(manifest), type=type_)
+        if manifest is None:
+            return None
+        version = {"resourceVersion": manifest["status"]["phase"]}
+        versioned = {**manifest, "metadata": manifest["metadata"] | version}
+        return msgspec.json.decode(msgspec.json.encode(versioned), type=type_)
 
-    async def find(self, *_: Any) -> Any:
-        return self.decoded(self.shadow, Shadow)
+    async def find(self, resource: Any, *_: Any) -> Any:
+        return self.decoded(self.shadow, resource.type)
 
-    async def create(self, resource: Any, manifest: Manifest, *_: Any, **__: Any) -> None:
+    async def create(self, resource: Any, manifest: Manifest, *_: Any, **__: Any) -> Any:
         assert self.shadow is None
         assert manifest["metadata"]["annotations"][POD_UID] == "uid-1"
         assert manifest["metadata"]["annotations"][REVISION] == first_revision(self.spec)
         self.created += 1
         metadata = {**manifest["metadata"], "uid": f"s{self.created}", "generation": 1}
         self.shadow = {"metadata": metadata, "status": {"phase": "Unknown"}}
+        return self.decoded(self.shadow, Shadow)
 
     async def delete(self, *_: Any, **__: Any) -> bool:
         self.shadow = None

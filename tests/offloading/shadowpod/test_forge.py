@@ -6,20 +6,21 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isthmus.api import labels
 from isthmus.api.offloading import ShadowPod
 from isthmus.kube.objects import Object
+from isthmus.offloading.inplace import REFLECTED
 from isthmus.offloading.shadowpod.forge import (
-    ManagedObject,
     PodPhase,
     forge_pod,
     has_finished,
-    keys_set_by,
     owner_uid,
     phase_of,
     plan_metadata,
-    surplus_labels,
+    read_record,
 )
 
 
@@ -46,7 +47,7 @@ def test_the_pod_is_the_shadow_pods_and_keeps_what_we_do_not_know() -> None:
     )
     assert found["spec"]["containers"] == [{"name": "c", "future": {"x": 1}}]
     assert found["metadata"]["labels"] == {"app": "web", labels.MANAGED_BY: "shadowpod"}
-    assert found["metadata"]["annotations"] == {"a": "b"}
+    assert found["metadata"]["annotations"] == {"a": "b", REFLECTED: "app;a"}
     made = msgspec.convert(found, Object)
     assert (made.key.namespace, made.key.name) == ("demo-rome", "web")
     assert owner_uid(made) == "s1"
@@ -92,32 +93,50 @@ def test_metadata_follows_the_shadow_pod_and_leaves_the_clusters_own() -> None:
     found = pod(
         "Running",
         labels={"app": "web", "v": "1", "gone": "x", "cni": "y", labels.MANAGED_BY: "shadowpod"},
-        annotations={"note": "old", "cni/ip": "10.0.0.1", "dropped": "z"},
+        annotations={
+            "note": "old",
+            "cni/ip": "10.0.0.1",
+            "dropped": "z",
+            REFLECTED: "app,gone,v;dropped,note",
+        },
     )
-    assert surplus_labels(wish, found) == {"gone", "cni"}
-    patch = plan_metadata(wish, found, {("labels", "gone"), ("labels", "app"), ("annotations", "dropped")})
+    patch = plan_metadata(wish, found)
     assert patch == {
         "metadata": {
             "uid": "p1",
             "labels": {"v": "2", "gone": None},
-            "annotations": {"note": "new", "dropped": None},
+            "annotations": {"note": "new", "dropped": None, REFLECTED: "app,v;note"},
         }
     }
 
 
 def test_nothing_to_do_is_no_patch() -> None:
-    found = pod("Running", labels={"app": "web", labels.MANAGED_BY: "shadowpod"}, annotations={"cni": "x"})
-    assert plan_metadata(shadow(labels={"app": "web"}), found, set()) is None
+    found = pod(
+        "Running",
+        labels={"app": "web", labels.MANAGED_BY: "shadowpod"},
+        annotations={"cni": "x", REFLECTED: "app;"},
+    )
+    assert plan_metadata(shadow(labels={"app": "web"}), found) is None
 
 
-def test_managed_fields_tell_whose_a_key_is() -> None:
-    fields = {"f:metadata": {"f:labels": {".": {}, "f:app": {}}, "f:annotations": {"f:a/b": {}}}}
-    managed = {
-        "managedFields": [
-            {"manager": "shadow-pod", "fieldsV1": fields},
-            {"manager": "cni", "fieldsV1": {"f:metadata": {"f:labels": {"f:cni": {}}}}},
-            {"manager": "shadow-pod", "fieldsV1": {"f:spec": {}}},
-        ]
+def test_a_consumer_cannot_have_the_clusters_own_labels_removed() -> None:
+    wish = shadow(labels={"app": "web"}, annotations={REFLECTED: "cni;cni/ip"})
+    found = pod("Running", labels={"app": "web", "cni": "y", labels.MANAGED_BY: "shadowpod"})
+    patch = plan_metadata(wish, found)
+    assert patch == {"metadata": {"uid": "p1", "annotations": {REFLECTED: "app;"}}}
+    assert plan_metadata(wish, pod("Running", **forge_pod(wish)["metadata"])) is None
+
+
+@given(
+    st.dictionaries(st.sampled_from(["app", "v", labels.ORIGIN, labels.CREATOR_USER]), st.just("x")),
+    st.dictionaries(st.sampled_from(["note", "a/b"]), st.just("x")),
+)
+def test_the_record_on_a_pod_says_what_came_from_its_shadow_pod(
+    own: dict[str, str], annotations: dict[str, str]
+) -> None:
+    made = msgspec.convert(forge_pod(shadow(labels=own, annotations=annotations)), Object)
+    record = read_record(made)
+    assert record == {
+        "labels": own.keys() - {labels.ORIGIN, labels.CREATOR_USER},
+        "annotations": set(annotations),
     }
-    found = msgspec.convert({"metadata": managed}, ManagedObject)
-    assert keys_set_by(found, "shadow-pod") == {("labels", "app"), ("annotations", "a/b")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from msgspec import json
+from msgspec import convert, json
 
 from isthmus.api import labels
 from isthmus.api.offloading import OffloadingPatch
@@ -58,8 +58,9 @@ class Provider:
         self.created: list[Manifest] = []
         self.told: list[str] = []
 
-    async def create(self, resource: Resource[Any], manifest: Manifest, *_: Any, **__: Any) -> None:
+    async def create(self, resource: Resource[Any], manifest: Manifest, *_: Any, **__: Any) -> Any:
         self.created.append(manifest)
+        return convert(manifest, resource.type)
 
     async def patch(self, resource: Resource[Any], name: str, patch: Any, *_: Any, **__: Any) -> Pod:
         return pod()

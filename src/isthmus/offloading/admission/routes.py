@@ -20,6 +20,7 @@ from isthmus.kube.tls import server_context
 from isthmus.offloading.admission import namespaceoffloadings
 from isthmus.offloading.admission.certificates import Material
 from isthmus.offloading.admission.daemonsets import mutate_daemon_set
+from isthmus.offloading.admission.managedfields import mutate_shadowed_pod
 from isthmus.offloading.admission.peering import PeeringAdmission, mutate_foreign_cluster, mutate_tenant
 from isthmus.offloading.admission.pods import PodMutator
 from isthmus.offloading.admission.review import AdmissionRequest, Review, Verdict, deny, encode_review
@@ -46,6 +47,7 @@ def routes(manager: Manager, options: Options, ledger: Ledger) -> dict[str, Hand
 
     return {
         "/mutate/pods": PodMutator(manager, options.runtime_class).mutate,
+        "/mutate/shadowedpods": mutate_shadowed_pod,
         "/mutate/daemonsets": mutate_daemon_set,
         "/mutate/shadowpods": shadowpods.mutate,
         "/validate/shadowpods": shadowpods.validate,

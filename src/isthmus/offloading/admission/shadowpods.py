@@ -18,6 +18,7 @@ from isthmus.kube.builtin import NAMESPACES
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Base, Key
 from isthmus.kube.options import Options
+from isthmus.offloading.admission.managedfields import strip_managed_fields
 from isthmus.offloading.admission.review import ALLOWED, AdmissionRequest, Verdict, deny, set_label
 from isthmus.offloading.inplace import CHANGES, parse_changes, resized_spec
 from isthmus.offloading.quota.enforcement import (
@@ -99,8 +100,9 @@ class ShadowPodAdmission:
 
     async def mutate(self, request: AdmissionRequest) -> Verdict:
         """Force the creator label to who really asks; on an update to who asked first."""
+        stripped = strip_managed_fields(request)
         if not self.enforcement:
-            return ALLOWED
+            return Verdict(patch=stripped)
         shadow = msgspec.json.decode(request.object, type=ShadowPod)
         creator = names.creator_label(request.user_info.username)
         if request.operation == "UPDATE":
@@ -110,7 +112,7 @@ class ShadowPodAdmission:
                 return ALLOWED
         elif not creator or len(creator) > MAX_LABEL or not (creator[0] + creator[-1]).isalnum():
             return deny(f"failed getting quota: user {request.user_info.username} has none")
-        return Verdict(patch=set_label(shadow.metadata.labels, labels.CREATOR_USER, creator))
+        return Verdict(patch=stripped + set_label(shadow.metadata.labels, labels.CREATOR_USER, creator))
 
     async def validate(self, request: AdmissionRequest) -> Verdict:
         """The verdict on a ShadowPod created or updated; deleting is always allowed."""

@@ -19,7 +19,7 @@ from isthmus.offloading.pods.metadata import POD_UID
 from isthmus.offloading.pods.provider import PodContext
 from isthmus.offloading.pods.spec import forge_shadow_pod
 from isthmus.offloading.pods.status import FAILED_REFLECTION, failed_reflection_status, phase_of
-from isthmus.offloading.pods.twin import SHADOWS, Shadow, TwinNamespace
+from isthmus.offloading.pods.twin import SHADOW_PHASES, SHADOWS, Shadow, TwinNamespace
 
 PATIENCE = 3
 """Refusals in a row that may be a moment's (permissions still being granted, a webhook starting)."""
@@ -49,8 +49,8 @@ async def create_shadow(
         return await _report(context, pod, memory, str(error))
     memory.creating()
     try:
-        await context.remote.create(
-            SHADOWS.partial(), manifest, twin.remote, field_manager=labels.REFLECTION_MANAGER
+        created = await context.remote.create(
+            SHADOWS, manifest, twin.remote, field_manager=labels.REFLECTION_MANAGER
         )
     except AlreadyExists:
         return await _take_over(context, twin, pod, memory)
@@ -62,7 +62,23 @@ async def create_shadow(
         if _may_pass(error) and memory.failures < PATIENCE:
             return memory.failed()
         return await _report(context, pod, memory, str(error))
+    memory.created_version = created.metadata.resource_version
     return None
+
+
+async def recorded_phase(context: PodContext, shadow: Shadow | None, memory: PodMemory) -> str:
+    """The phase that the provider recorded in a ShadowPod, "" for none; asked for once after each of its changes."""
+    if shadow is None or shadow.metadata.resource_version == memory.created_version:
+        return ""
+    version, phase = memory.recorded
+    if version != shadow.metadata.resource_version:
+        place = shadow.metadata
+        found = await context.remote.find(SHADOW_PHASES, place.name, place.namespace)
+        if found is None or found.metadata.uid != place.uid:
+            return ""
+        phase = found.status.phase
+        memory.recorded = (found.metadata.resource_version, phase)
+    return phase
 
 
 async def _take_over(context: PodContext, twin: TwinNamespace, pod: Pod, memory: PodMemory) -> float | None:

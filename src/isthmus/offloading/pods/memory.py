@@ -26,6 +26,10 @@ class PodMemory(Struct):
     created: bool = False
     """Whether its ShadowPod was (or may have been) created and has not been seen in the cache since."""
     created_at: float = 0.0
+    created_version: str = ""
+    """The resourceVersion its ShadowPod was created with: until it has another, nothing is recorded in it."""
+    recorded: tuple[str, str] = ("", "")
+    """The phase that was last read from its ShadowPod, after the resourceVersion it was read at."""
     failures: int = 0
     retry_at: float = 0.0
     newest: Pod | None = None

@@ -10,6 +10,7 @@ import msgspec
 from isthmus.api import labels
 from isthmus.kube.builtin import Pod
 from isthmus.kube.objects import ObjectMeta
+from isthmus.offloading.pods.creation import recorded_phase
 from isthmus.offloading.pods.local import write_status
 from isthmus.offloading.pods.memory import PodMemory
 from isthmus.offloading.pods.metadata import REMOTE_POD_UID, REMOTE_RECREATIONS
@@ -35,10 +36,11 @@ async def mirror_status(
 ) -> float | None:
     """Write the local status that the remote pod (or its absence) calls for; returns when to look again."""
     present: Status = msgspec.json.decode(pod.status)
-    phase = shadow.status.phase if shadow is not None else ""
     if remote is None:
+        phase = await recorded_phase(context, shadow, memory)
         return await _without_remote(context, pod, present, phase, memory)
-    if remote.deleting and not pod.deleting and phase not in TERMINAL:
+    killed = remote.deleting and not pod.deleting
+    if killed and await recorded_phase(context, shadow, memory) not in TERMINAL:
         # It is being deleted there, not here: it comes again, so whatever end it reports is none.
         wanted = unready_status(
             present, REMOTE_POD_MISSING, "The provider is making the remote pod again", _now()

@@ -16,7 +16,7 @@ from isthmus.api import labels
 from isthmus.kube.builtin import PODS, Pod
 from isthmus.kube.errors import Conflict, NotFound
 from isthmus.kube.objects import Key
-from isthmus.offloading.pods.creation import create_shadow, find_shadow, is_shadow_of
+from isthmus.offloading.pods.creation import create_shadow, find_shadow, is_shadow_of, recorded_phase
 from isthmus.offloading.pods.fallback import REFLECTION_DISABLED, Verdict, barred, plan_fallback
 from isthmus.offloading.pods.inplace import follow_changes
 from isthmus.offloading.pods.local import remove, write_status
@@ -76,7 +76,7 @@ class PodReconciler:
         if pod.deleting:
             return await self._delete(twin, pod, shadow, memory)
         if phase_of(pod.status) in TERMINAL:
-            await self._end(twin, shadow)
+            await self._end(twin, shadow, memory)
             return None
         return await self._run(twin, pod, shadow, memory)
 
@@ -101,13 +101,15 @@ class PodReconciler:
         after = await mirror_status(self._context, pod, shadow, remote, memory)
         return min((each for each in (again, after) if each is not None), default=None)
 
-    async def _end(self, twin: TwinNamespace, shadow: Shadow | None) -> None:
+    async def _end(self, twin: TwinNamespace, shadow: Shadow | None, memory: PodMemory) -> None:
         """The pod has ended here; a ShadowPod that would still run it there has to go, as a kubelet would
         stop its containers. One that knows of the end stays, for its logs."""
-        if shadow is None or shadow.deleting or shadow.status.phase in TERMINAL:
+        if shadow is None or shadow.deleting:
             return
         remote = twin.pod(shadow.metadata.name)
-        if remote is None or phase_of(remote.status) not in TERMINAL:
+        if remote is not None and phase_of(remote.status) in TERMINAL:
+            return
+        if await recorded_phase(self._context, shadow, memory) not in TERMINAL:
             await self._delete_shadow(twin, shadow)
 
     async def _follow_metadata(self, pod: Pod, shadow: Shadow, memory: PodMemory) -> None:

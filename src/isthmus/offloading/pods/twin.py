@@ -7,6 +7,7 @@ one virtual node are selected: several may share a twin namespace. Only what is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from msgspec import Raw, field
 
@@ -19,7 +20,11 @@ from isthmus.offloading.pods.metadata import Identity
 
 
 class Shadow(Object, frozen=True, kw_only=True):
-    """A ShadowPod without its pod's spec."""
+    """A ShadowPod as its watch tells of it: metadata only, for its spec is ours and its phase rarely asked."""
+
+
+class ShadowPhase(Object, frozen=True, kw_only=True):
+    """A ShadowPod of which the phase is asked."""
 
     status: ShadowPodStatus = field(default_factory=ShadowPodStatus)
 
@@ -30,7 +35,8 @@ class RemotePod(Object, frozen=True, kw_only=True):
     status: Raw = EMPTY_OBJECT
 
 
-SHADOWS = SHADOW_PODS.view(Shadow)
+SHADOWS = replace(SHADOW_PODS.view(Shadow), metadata_only=True)
+SHADOW_PHASES = SHADOW_PODS.view(ShadowPhase)
 REMOTE_PODS = PODS.view(RemotePod)
 
 

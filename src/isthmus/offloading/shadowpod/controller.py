@@ -30,7 +30,7 @@ from isthmus.offloading.shadowpod.forge import (
 )
 from isthmus.offloading.shadowpod.host_aliases import HomeNetwork, NetworkPendingError
 from isthmus.offloading.shadowpod.inplace import ChangeKeeper
-from isthmus.offloading.shadowpod.metadata import MetadataKeeper
+from isthmus.offloading.shadowpod.metadata import update_metadata
 
 WORKERS = 10
 COLLECTION_GRACE = 2.0
@@ -40,6 +40,9 @@ CACHE_GRACE = 5.0
 TAKEN = "a pod of that name exists and was not made for this ShadowPod"
 UNTOLD = "Unknown"
 """The phase of a ShadowPod that never was told of a pod."""
+PENDING_GRACE = 10.0
+"""Seconds a new pod may be Pending before its ShadowPod says so: most run by then, and each write is an event that
+crosses to the consumer."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between attempts to create a pod that the API server refuses."""
 
@@ -50,7 +53,6 @@ class ShadowPodController:
     def __init__(self, manager: Manager, home: HomeNetwork | None = None) -> None:
         self.client = manager.client
         self.events = manager.events
-        self.metadata = MetadataKeeper(manager.client)
         self.changes = ChangeKeeper(manager.client, manager.events)
         self.home = home
         self.shadows = manager.informers.get(SHADOW_PODS)
@@ -61,6 +63,7 @@ class ShadowPodController:
         self._refusals: dict[str, int] = {}
         self._told: dict[str, tuple[str, str]] = {}
         self._awaited: dict[str, float] = {}
+        self._pending: dict[str, float] = {}
         self._orphans: dict[str, float] = {}
         self.pods.add_handler(self._note_pod)
         self.shadows.add_handler(self._note_shadow)
@@ -88,7 +91,6 @@ class ShadowPodController:
         """Forget what is gone."""
         if old is None:
             return
-        self.metadata.note_change(old, new)
         self.changes.note_change(old, new)
         uid = old.metadata.uid
         if new is None or new.metadata.uid != uid:
@@ -96,6 +98,7 @@ class ShadowPodController:
             self._refusals.pop(uid, None)
             self._told.pop(uid, None)
             self._awaited.pop(uid, None)
+            self._pending.pop(uid, None)
             if new is None and self.home is not None:
                 self.home.forget(old.key)
 
@@ -109,13 +112,22 @@ class ShadowPodController:
         if pod is None:
             return None if shadow.deleting else await self._create(shadow)
         phase = "" if shadow.deleting else phase_of(pod, shadow)
-        recorded = bool(phase) and await self._tell(shadow, phase)
+        grace = self._pending_grace(shadow, phase)
+        recorded = bool(phase) and not grace and await self._tell(shadow, phase)
         if may_release(pod, shadow, recorded=recorded):
             await self._release(pod)
         elif not (shadow.deleting or pod.deleting or phase in FINISHED):
-            await self.metadata.update(shadow, pod)
-            return await self.changes.update(shadow, pod)
+            await update_metadata(self.client, shadow, pod)
+            later = await self.changes.update(shadow, pod)
+            return min((each for each in (grace or None, later) if each is not None), default=None)
         return None
+
+    def _pending_grace(self, shadow: ShadowPod, phase: str) -> float:
+        """Seconds until the phase is worth a write, 0 for now."""
+        if phase != "Pending" or shadow.status.phase not in ("", UNTOLD):
+            return 0.0
+        now = time.monotonic()
+        return max(0.0, self._pending.setdefault(shadow.metadata.uid, now) + PENDING_GRACE - now)
 
     async def _part(self, pod: PodPhase, shadow: ShadowPod | None) -> float | None:
         """There is a pod that is not, or not any more, that of the ShadowPod of its name."""
@@ -144,7 +156,7 @@ class ShadowPodController:
         """Whether the pod has finished already, asked of the API server if it ever had one: caches lag."""
         if shadow.status.phase in FINISHED:
             return True
-        if shadow.status.phase in ("", UNTOLD):
+        if shadow.status.phase in ("", UNTOLD) and shadow.metadata.uid not in self._told:
             return False
         found = await self.client.find(SHADOW_PODS, shadow.metadata.name, shadow.metadata.namespace)
         return found is None or found.metadata.uid != shadow.metadata.uid or found.status.phase in FINISHED
@@ -186,7 +198,7 @@ class ShadowPodController:
         if pod is None:
             return FIRST_PAUSE
         if owner_uid(pod) == shadow.metadata.uid:
-            await self.metadata.update(shadow, pod)  # gives back the label it is watched by
+            await update_metadata(self.client, shadow, pod)  # gives back the label it is watched by
             return CACHE_GRACE
         if pod.deleting:
             return FIRST_PAUSE

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import msgspec
 from msgspec import field
 
@@ -12,7 +9,7 @@ from isthmus.api import labels
 from isthmus.api.offloading import GROUP, VERSION, ShadowPod
 from isthmus.kube.builtin import PODS
 from isthmus.kube.objects import Base, Manifest, Object
-from isthmus.offloading.inplace import APPLIED, OWN_ANNOTATIONS, REVISION, resized_spec
+from isthmus.offloading.inplace import APPLIED, OWN_ANNOTATIONS, REFLECTED, REVISION, resized_spec
 
 FINISHED = frozenset({"Succeeded", "Failed"})
 """The phases nothing follows on."""
@@ -38,24 +35,8 @@ class PodPhase(Object, frozen=True, kw_only=True):
 
 SHADOWED_PODS = PODS.view(PodPhase)
 
-
-class ManagedFields(Base, frozen=True, kw_only=True):
-    """The fields one manager set."""
-
-    manager: str = ""
-    fields_v1: dict[str, Any] = field(default_factory=dict, name="fieldsV1")
-
-
-class ManagedMetadata(Base, frozen=True, kw_only=True):
-    """Who set which field."""
-
-    managed_fields: list[ManagedFields] = field(default_factory=list)
-
-
-class ManagedObject(Base, frozen=True, kw_only=True):
-    """An object of which only the managers of its fields are read."""
-
-    metadata: ManagedMetadata = field(default_factory=ManagedMetadata)
+_EVERY_PODS = frozenset({labels.ORIGIN, labels.DESTINATION, labels.NODE_NAME, labels.CREATOR_USER})
+"""The labels that no offloaded Pod ever loses."""
 
 
 class _Ending(Base, frozen=True, kw_only=True):
@@ -75,7 +56,11 @@ def forge_pod(shadow: ShadowPod) -> Manifest:
             "name": metadata.name,
             "namespace": metadata.namespace,
             "labels": pod_labels(shadow),
-            "annotations": {**pod_annotations(shadow), **applied_mark(shadow)},
+            "annotations": {
+                **pod_annotations(shadow),
+                **applied_mark(shadow),
+                REFLECTED: forge_record(shadow),
+            },
             "ownerReferences": [
                 {
                     "apiVersion": f"{GROUP}/{VERSION}",
@@ -153,9 +138,12 @@ def may_release(pod: PodPhase, shadow: ShadowPod, *, recorded: bool) -> bool:
 
 
 def forge_release(pod: Object) -> Manifest:
-    """The strategic merge patch that takes our finalizer, and no other, off the very pod."""
-    finalizers = {"$deleteFromPrimitiveList/finalizers": [labels.FINALIZER_SHADOWED_POD]}
-    return {"metadata": {"uid": pod.metadata.uid, **finalizers}}
+    """The strategic merge patch that takes our finalizer, and no other, off the very pod.
+
+    It is refused where the pod has changed since it was seen: what was forced away may have ended meanwhile.
+    """
+    seen = {"uid": pod.metadata.uid, "resourceVersion": pod.metadata.resource_version}
+    return {"metadata": {**seen, "$deleteFromPrimitiveList/finalizers": [labels.FINALIZER_SHADOWED_POD]}}
 
 
 def _ending(shadow: ShadowPod) -> _Ending:
@@ -177,36 +165,38 @@ def phase_of(pod: PodPhase, shadow: ShadowPod) -> str:
     return phase if phase not in FINISHED or has_finished(pod, shadow) else ""
 
 
-def plan_metadata(shadow: ShadowPod, pod: Object, obsolete: Iterable[tuple[str, str]]) -> Manifest | None:
+def forge_record(shadow: ShadowPod) -> str:
+    """Which keys of the Pod came from its ShadowPod: labels, a semicolon, annotations, each with commas between.
+
+    Managed fields would tell as well, but these Pods have none (admission/managedfields.py). Those that every
+    offloaded Pod has are left out.
+    """
+    own = sorted(shadow.metadata.labels.keys() - _EVERY_PODS)
+    return ",".join(own) + ";" + ",".join(sorted(pod_annotations(shadow)))
+
+
+def read_record(pod: Object) -> dict[str, set[str]]:
+    """The keys that `forge_record` noted on a Pod, of labels and of annotations; none where there is no note."""
+    own, _, annotations = pod.metadata.annotations.get(REFLECTED, "").partition(";")
+    return {
+        "labels": {key for key in own.split(",") if key},
+        "annotations": set(annotations.split(",")) - {""},
+    }
+
+
+def plan_metadata(shadow: ShadowPod, pod: Object) -> Manifest | None:
     """The merge patch that brings labels and annotations of the Pod to the ShadowPod's, None for none.
 
-    `obsolete` are (labels or annotations, key) that once came from the ShadowPod and are not wished any more.
+    What once came from the ShadowPod and is not wished any more goes; what the provider's own components added stays.
     """
+    record, before = forge_record(shadow), read_record(pod)
     changes: dict[str, dict[str, str | None]] = {}
     for kind, wished, found in (
         ("labels", pod_labels(shadow), pod.metadata.labels),
-        ("annotations", pod_annotations(shadow), pod.metadata.annotations),
+        ("annotations", {**pod_annotations(shadow), REFLECTED: record}, pod.metadata.annotations),
     ):
         change: dict[str, str | None] = {k: v for k, v in wished.items() if found.get(k) != v}
-        gone = {key for of, key in obsolete if of == kind and key in found} - OWN_ANNOTATIONS
-        change |= {key: None for key in gone if key not in wished}
+        change |= {key: None for key in before[kind] - wished.keys() - OWN_ANNOTATIONS if key in found}
         if change:
             changes[kind] = change
     return {"metadata": {"uid": pod.metadata.uid, **changes}} if changes else None
-
-
-def surplus_labels(shadow: ShadowPod, pod: Object) -> frozenset[str]:
-    """The labels of the Pod that its ShadowPod does not ask for (any more)."""
-    return frozenset(pod.metadata.labels.keys() - pod_labels(shadow).keys())
-
-
-def keys_set_by(pod: ManagedObject, manager: str) -> set[tuple[str, str]]:
-    """The (labels or annotations, key) a field manager set on an object."""
-    return {
-        (kind, key.removeprefix("f:"))
-        for entry in pod.metadata.managed_fields
-        if entry.manager == manager
-        for kind in ("labels", "annotations")
-        for key in entry.fields_v1.get("f:metadata", {}).get(f"f:{kind}", {})
-        if key.startswith("f:")
-    }
