@@ -159,6 +159,7 @@ def test_status_names_what_does_not_run(site: Site) -> None:
         '{"owner": "milan", "name": "etcd", "command": ["etcd"], "log": "", "pid": 0, "start_time": 0}'
     )
     rome, milan = status.read(site)
+    assert (rome.phase, milan.phase) == ("up", "broken")
     assert rome.dead == []
     assert milan.dead == ["milan/etcd"]
     lines = status.table([rome, milan])

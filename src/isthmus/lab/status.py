@@ -4,11 +4,14 @@ Owns nothing and changes nothing. Fails with `LabError` when no lab is recorded.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from isthmus.lab import processes, state
 from isthmus.lab.errors import LabError
-from isthmus.lab.plan import Site
+from isthmus.lab.plan import Cluster, Site
+from isthmus.lab.state import Phase, State
+
+BROKEN = "broken"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class ClusterStatus:
     server: str
     kubeconfig: str
     phase: str
+    """How far `up` got, or `broken` when programs of it do not run: whoever ended them left the rest."""
     programs: tuple[Program, ...]
     nodes: tuple[Node, ...]
 
@@ -58,21 +62,23 @@ def read(site: Site) -> list[ClusterStatus]:
     programs: dict[str, list[Program]] = {}
     for process in processes.load(site):
         programs.setdefault(process.owner, []).append(Program(process.name, process.pid, process.alive))
-    return [
-        ClusterStatus(
-            name=cluster.name,
-            version=record.kubernetes,
-            server=cluster.url,
-            kubeconfig=str(state.kubeconfig(site, cluster.name)),
-            phase=record.phase,
-            programs=tuple(programs.get(cluster.name, ())),
-            nodes=tuple(
-                Node(worker.name, str(worker.address), tuple(programs.get(worker.name, ())))
-                for worker in cluster.workers
-            ),
-        )
-        for cluster in record.plan(site)
-    ]
+    return [_status(site, record, cluster, programs) for cluster in record.plan(site)]
+
+
+def _status(site: Site, record: State, cluster: Cluster, programs: dict[str, list[Program]]) -> ClusterStatus:
+    status = ClusterStatus(
+        name=cluster.name,
+        version=record.kubernetes,
+        server=cluster.url,
+        kubeconfig=str(state.kubeconfig(site, cluster.name)),
+        phase=record.phase,
+        programs=tuple(programs.get(cluster.name, ())),
+        nodes=tuple(
+            Node(worker.name, str(worker.address), tuple(programs.get(worker.name, ())))
+            for worker in cluster.workers
+        ),
+    )
+    return replace(status, phase=BROKEN) if status.dead and record.phase is Phase.UP else status
 
 
 def table(clusters: Sequence[ClusterStatus]) -> list[str]:
