@@ -74,7 +74,10 @@ class MemoryCluster:
                 continue
             found = {} if manifest is None else manifest["metadata"].get("labels", {})
             shown = manifest is not None and all(
-                label in found and value in (None, found[label]) for label, value in wanted.items()
+                label[1:] not in found
+                if label.startswith("!")
+                else label in found and value in (None, found[label])
+                for label, value in wanted.items()
             )
             if shown:
                 informer._put(msgspec.json.decode(msgspec.json.encode(manifest), type=informer.resource.type))

@@ -10,8 +10,7 @@ import pytest
 
 from isthmus.api import labels
 from isthmus.kube.builtin import Pod
-from isthmus.kube.objects import Key, ObjectMeta
-from isthmus.reflection.content import RemoteContent
+from isthmus.kube.objects import Key, Object, ObjectMeta
 from isthmus.reflection.tokens import (
     IssuedToken,
     PodTokens,
@@ -48,11 +47,11 @@ def projected(*sources: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def secret(**changes: Any) -> RemoteContent:
+def secret(**changes: Any) -> Object:
     manifest = forge_secret(session(), META, "shop-rome", "builder", ISSUED)
     manifest["metadata"]["labels"] |= changes.pop("labels", {})
     manifest["metadata"]["annotations"] |= changes.pop("annotations", {})
-    return msgspec.convert(manifest | changes, RemoteContent)
+    return msgspec.convert(manifest | changes, Object)
 
 
 def test_every_projected_token_of_a_pod_is_wanted() -> None:
@@ -112,11 +111,11 @@ def test_a_long_service_account_fits_its_label() -> None:
 
 def test_a_secret_serves_only_the_very_pod_it_was_made_for() -> None:
     view = session()
-    assert is_current(view, META, WANTED, secret())
-    assert not is_current(view, msgspec.structs.replace(META, uid="2c"), WANTED, secret())
-    assert not is_current(view, META, WANTED, secret(data={}))
-    assert not is_current(view, META, WANTED, secret(labels={labels.NODE_NAME: "other"}))
-    assert is_current(view, META, WANTED, secret(labels={"added": "there"}))
+    assert is_current(view, META, "builder", secret())
+    assert not is_current(view, msgspec.structs.replace(META, uid="2c"), "builder", secret())
+    assert not is_current(view, META, "another", secret())
+    assert not is_current(view, META, "builder", secret(labels={labels.NODE_NAME: "other"}))
+    assert is_current(view, META, "builder", secret(labels={"added": "there"}))
 
 
 def test_tokens_are_renewed_at_four_fifths_of_their_life() -> None:

@@ -79,6 +79,8 @@ class ReflectedKind(Struct, Generic[L, R], frozen=True, kw_only=True):
         local.metadata, options.type
     )
     """Whether a local object is to be reflected."""
+    remote_selector: str = ""
+    """What else than our marks selects the copies of this kind, as a label selector."""
     owns: Callable[[R], bool] = lambda remote: True
     """Whether a copy belongs to this kind rather than to another one of the same resource."""
     sources: tuple[Source, ...] = ()
@@ -135,7 +137,7 @@ class Reflector(Generic[L, R]):
             kind.local, self._local_namespace, field_selector=kind.field_selector
         )
         remotes = session.remote_informers.get(
-            kind.remote, self._remote_namespace, label_selector=selector(session)
+            kind.remote, self._remote_namespace, label_selector=selector(session, kind.remote_selector)
         )
         self._locals, self._remotes = locals_, remotes
         name = f"reflection of {kind.name} {self._local_namespace} to {session.provider_id}"

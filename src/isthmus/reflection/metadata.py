@@ -11,9 +11,10 @@ from isthmus.reflection.content import LAST_APPLIED
 from isthmus.reflection.session import ReflectionSession, ReflectionType
 
 
-def selector(session: ReflectionSession) -> str:
-    """The label selector of what this cluster has reflected to the provider."""
-    return f"{labels.ORIGIN}={session.home_id},{labels.DESTINATION}={session.provider_id}"
+def selector(session: ReflectionSession, narrower: str = "") -> str:
+    """The label selector of what this cluster has reflected to the provider, or of a `narrower` part of it."""
+    ours = f"{labels.ORIGIN}={session.home_id},{labels.DESTINATION}={session.provider_id}"
+    return f"{ours},{narrower}" if narrower else ours
 
 
 def is_ours(metadata: ObjectMeta, session: ReflectionSession) -> bool:

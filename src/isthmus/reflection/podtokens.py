@@ -2,7 +2,7 @@
 
 One request for each projected token and one write at the provider a pod; then again at 80 % of the tokens' life,
 until the pod is gone, when the Secret goes too. What is remembered in memory (how long the tokens really live,
-the digest of what was written) only saves work: after a restart the Secret's own annotations say when it is due.
+the version that was written) only saves work: after a restart the Secret's own annotations say when it is due.
 A service account that is not there (yet) is told by an event and tried again with back-off.
 """
 
@@ -15,17 +15,18 @@ import msgspec
 from msgspec import Struct
 
 from isthmus.api.names import token_secret
-from isthmus.kube.builtin import PODS, SERVICE_ACCOUNTS, Pod
+from isthmus.kube.builtin import PODS, SECRETS, SERVICE_ACCOUNTS, Pod
 from isthmus.kube.errors import ApiError, Conflict, KubeError, TransportError
 from isthmus.kube.informer import Informer
-from isthmus.kube.objects import Key, Manifest, ObjectMeta
+from isthmus.kube.objects import Key, Manifest, Object, ObjectMeta
 from isthmus.kube.reconcile import Controller
 from isthmus.kube.retry import jitter
 from isthmus.reflection import guarded, tokens
-from isthmus.reflection.content import REMOTE_SECRETS, RemoteContent, digest
 from isthmus.reflection.metadata import is_ours, selector
 from isthmus.reflection.session import ReflectionSession, ReflectorOptions
 
+TOKENS = SECRETS.partial()
+"""Metadata only: the tokens themselves, most of such a Secret, need not come back with each event."""
 NAME = "serviceaccount"
 WORKERS = 10
 SETTLE = 5.0
@@ -41,7 +42,6 @@ class Made(Struct, frozen=True):
 
     uid: str
     version: str
-    digest: bytes
     life: float
     at: float
 
@@ -54,7 +54,7 @@ class TokenReflector:
         self._local_namespace = local_namespace
         self._remote_namespace = remote_namespace
         self._pods: Informer[Pod] | None = None
-        self._secrets: Informer[RemoteContent] | None = None
+        self._secrets: Informer[Object] | None = None
         self._made: dict[Key, Made] = {}
         self._told: set[Key] = set()
 
@@ -67,7 +67,7 @@ class TokenReflector:
             return
         pods = session.local_informers.get(PODS, field_selector=f"spec.nodeName={session.node_name}")
         secrets = session.remote_informers.get(
-            REMOTE_SECRETS, self._remote_namespace, label_selector=selector(session)
+            TOKENS, self._remote_namespace, label_selector=selector(session, tokens.selector(session))
         )
         self._pods, self._secrets = pods, secrets
         name = f"tokens of {session.node_name} in {self._local_namespace}"
@@ -83,7 +83,7 @@ class TokenReflector:
     def _here(self, pod: Pod) -> tuple[Key, ...]:
         return (pod.key,) if pod.metadata.namespace == self._local_namespace else ()
 
-    def _pod_of(self, secret: RemoteContent) -> tuple[Key, ...]:
+    def _pod_of(self, secret: Object) -> tuple[Key, ...]:
         if not tokens.is_of_node(self._session, secret):
             return ()
         return tokens.pod_of(secret, self._local_namespace)
@@ -94,23 +94,19 @@ class TokenReflector:
         assert self._secrets is not None
         pod = self._pods.get(key)
         secret = self._secrets.get(Key(self._remote_namespace, token_secret(key.name)))
-        if secret is not None and not tokens.holds_tokens(secret):
-            secret = None  # The copy of a Secret of that name, which is not to be overwritten.
         wanted = tokens.PodTokens("", ()) if pod is None else tokens.wanted_tokens(pod)
         if pod is None or not wanted.sources:
             self._made.pop(key, None)
             self._told.discard(key)
             if secret is not None and tokens.is_of_node(self._session, secret):
-                await guarded.delete(self._session.remote_client, REMOTE_SECRETS, secret)
+                await guarded.delete(self._session.remote_client, TOKENS, secret)
             return None
         pause = self._pause(key, pod, wanted, secret)
         if pause is None or pause > 0:
             return pause
         return await self._renew(key, pod.metadata, wanted, secret)
 
-    def _pause(
-        self, key: Key, pod: Pod, wanted: tokens.PodTokens, secret: RemoteContent | None
-    ) -> float | None:
+    def _pause(self, key: Key, pod: Pod, wanted: tokens.PodTokens, secret: Object | None) -> float | None:
         """Seconds until there is something to do: 0 for now, None for never."""
         made = self._made.get(key)
         if made is not None and made.uid != pod.metadata.uid:
@@ -120,16 +116,18 @@ class TokenReflector:
             return SETTLE - age
         if tokens.is_terminal(pod):
             return None
-        if secret is None or not tokens.is_current(self._session, pod.metadata, wanted, secret):
+        if secret is None or not tokens.is_current(
+            self._session, pod.metadata, wanted.service_account, secret
+        ):
             return 0.0
-        if made is not None and made.digest != secret.digest:
-            return 0.0
+        if made is not None and not seen:
+            return 0.0  # Somebody there has changed it.
         life = made.life if made is not None else float(min(source.life for source in wanted.sources))
         pause = tokens.refresh_in(tokens.expiration(secret), life, time.time(), jitter())
         return max(pause, SOONEST - (_now() - made.at) if made is not None else 0.0, 0.0)
 
     async def _renew(
-        self, key: Key, pod: ObjectMeta, wanted: tokens.PodTokens, secret: RemoteContent | None
+        self, key: Key, pod: ObjectMeta, wanted: tokens.PodTokens, secret: Object | None
     ) -> float | None:
         issued = await self._request(pod, wanted)
         manifest = tokens.forge_secret(
@@ -147,18 +145,18 @@ class TokenReflector:
             return UNMENDED
         self._told.discard(key)
         first = min(issued.values(), key=lambda token: token.expires)
-        self._made[key] = Made(pod.uid, version, digest(manifest["data"], {}), first.life, _now())
+        self._made[key] = Made(pod.uid, version, first.life, _now())
         return max(SOONEST, tokens.refresh_in(first.expires, first.life, time.time(), jitter()))
 
-    async def _write(self, manifest: Manifest, secret: RemoteContent | None) -> str:
+    async def _write(self, manifest: Manifest, secret: Object | None) -> str:
         """Write the Secret; its resourceVersion, "" where a foreign one is in its place."""
         client = self._session.remote_client
         if secret is None:
-            outcome = await guarded.create(client, REMOTE_SECRETS, manifest, self._ours)
+            outcome = await guarded.create(client, TOKENS, manifest, self._ours)
             if outcome.version or outcome.present is None:
                 return outcome.version
             secret = outcome.present
-        return await guarded.change(client, REMOTE_SECRETS, manifest, secret)
+        return await guarded.change(client, TOKENS, manifest, secret)
 
     async def _request(self, pod: ObjectMeta, wanted: tokens.PodTokens) -> dict[str, tokens.IssuedToken]:
         """All tokens of a pod, by the key each has in the Secret."""
@@ -178,7 +176,7 @@ class TokenReflector:
                 raise TransportError(f"POST {path}: the answer is no TokenRequest") from None
         return issued
 
-    def _ours(self, secret: RemoteContent) -> bool:
+    def _ours(self, secret: Object) -> bool:
         return is_ours(secret.metadata, self._session) and tokens.holds_tokens(secret)
 
     def _tell(self, pod: ObjectMeta, message: str) -> None:

@@ -7,6 +7,7 @@ no pod mounts them.
 
 from __future__ import annotations
 
+from isthmus.api import labels
 from isthmus.kube.builtin import SECRETS
 from isthmus.kube.objects import Manifest
 from isthmus.reflection.content import LOCAL_SECRETS, REMOTE_SECRETS, Content, WholeContent
@@ -50,6 +51,7 @@ def plan(session: ReflectionSession) -> ReflectedKind[Content, Content]:
         local=LOCAL_SECRETS,
         whole=SECRETS.view(WholeContent),
         remote=REMOTE_SECRETS,  # type: ignore[arg-type]
+        remote_selector=f"!{labels.SERVICE_ACCOUNT_NAME}",  # Not those of tokens, which podtokens.py watches.
         field_selector=f"type!={SERVICE_ACCOUNT_TOKEN},type!={HELM_RELEASE}",
         owns=lambda remote: not holds_tokens(remote),
         complete=lambda local: local.held,

@@ -18,7 +18,6 @@ from isthmus.api import labels
 from isthmus.api.names import token_key, token_secret
 from isthmus.kube.builtin import Pod
 from isthmus.kube.objects import Base, Key, Manifest, Object, ObjectMeta
-from isthmus.reflection.content import Content
 from isthmus.reflection.session import ReflectionSession
 
 DEFAULT_LIFE = 3600
@@ -99,11 +98,6 @@ class PodTokens(Struct, frozen=True):
 
     service_account: str
     sources: tuple[TokenSource, ...]
-
-    @property
-    def keys(self) -> frozenset[str]:
-        """The keys of the Secret that holds them."""
-        return frozenset(source.key for source in self.sources)
 
 
 def wanted_tokens(pod: Pod) -> PodTokens:
@@ -187,19 +181,21 @@ def forge_secret(
     }
 
 
-def is_current(session: ReflectionSession, pod: ObjectMeta, tokens: PodTokens, secret: Content) -> bool:
-    """Whether a Secret is the one of this very pod and holds all its tokens, whatever their age."""
+def is_current(session: ReflectionSession, pod: ObjectMeta, service_account: str, secret: Object) -> bool:
+    """Whether a Secret is the one of this very pod, whatever the age of its tokens.
+
+    Which tokens a pod has never changes, so it holds them all.
+    """
     annotations = secret.metadata.annotations
-    wanted = forge_labels(session, tokens.service_account).items()
+    wanted = forge_labels(session, service_account).items()
     return (
         annotations.get(labels.SERVICE_ACCOUNT_POD_UID) == pod.uid
         and annotations.get(labels.SERVICE_ACCOUNT_POD_NAME) == pod.name
         and wanted <= secret.metadata.labels.items()
-        and secret.keys == tokens.keys
     )
 
 
-def expiration(secret: Content) -> float:
+def expiration(secret: Object) -> float:
     """When the tokens of a Secret end, in seconds since the epoch; 0 where it does not say."""
     try:
         text = secret.metadata.annotations.get(labels.SERVICE_ACCOUNT_EXPIRATION, "")
@@ -217,17 +213,22 @@ def refresh_in(expires: float, life: float, now: float, random: float) -> float:
     return expires - (1 - REFRESH_AT) * life - jitter - now
 
 
+def selector(session: ReflectionSession) -> str:
+    """What else than our marks selects the Secrets of tokens of this virtual node's pods."""
+    return f"{labels.SERVICE_ACCOUNT_NAME},{labels.NODE_NAME}={session.node_name}"
+
+
 def holds_tokens(secret: Object) -> bool:
     """Whether a Secret at the provider holds the tokens of a pod rather than the copy of a Secret."""
     return labels.SERVICE_ACCOUNT_NAME in secret.metadata.labels
 
 
-def is_of_node(session: ReflectionSession, secret: Content) -> bool:
+def is_of_node(session: ReflectionSession, secret: Object) -> bool:
     """Whether a Secret holds tokens of a pod of this virtual node."""
     return holds_tokens(secret) and secret.metadata.labels.get(labels.NODE_NAME) == session.node_name
 
 
-def pod_of(secret: Content, local_namespace: str) -> tuple[Key, ...]:
+def pod_of(secret: Object, local_namespace: str) -> tuple[Key, ...]:
     """The local pod a Secret of tokens is of, none where its name and annotation do not agree."""
     name = secret.metadata.annotations.get(
         labels.SERVICE_ACCOUNT_POD_NAME

@@ -30,6 +30,10 @@ class PodMemory(Struct):
     """The resourceVersion its ShadowPod was created with: until it has another, nothing is recorded in it."""
     recorded: tuple[str, str] = ("", "")
     """The phase that was last read from its ShadowPod, after the resourceVersion it was read at."""
+    unbound_asks: int = 0
+    """How often the remote pod was waited for, since it was last seen bound; 0 for not yet."""
+    unbound_at: float = 0.0
+    """When it is to be asked for next."""
     failures: int = 0
     retry_at: float = 0.0
     newest: Pod | None = None

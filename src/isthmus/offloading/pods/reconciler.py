@@ -31,6 +31,7 @@ from isthmus.offloading.pods.mirror import give_up, mark_unavailable, may_have_e
 from isthmus.offloading.pods.provider import PodContext
 from isthmus.offloading.pods.status import TERMINAL, phase_of
 from isthmus.offloading.pods.twin import SHADOWS, Shadow, TwinNamespace
+from isthmus.offloading.pods.unbound import find_unbound
 
 LATER = 1.0
 UNACCEPTED_GRACE = 60.0
@@ -94,12 +95,16 @@ class PodReconciler:
                 await give_up(self._context, pod, memory)
                 return None
             return await create_shadow(self._context, twin, pod, memory)
-        again = None
+        again = unbound = None
+        if remote is not None:
+            memory.unbound_asks = 0
+        elif not shadow.deleting:
+            remote, unbound = await find_unbound(self._context, shadow, memory)
         if not shadow.deleting:
             await self._follow_metadata(pod, shadow, memory)
             again = await follow_changes(self._context, pod, shadow, remote, memory)
         after = await mirror_status(self._context, pod, shadow, remote, memory)
-        return min((each for each in (again, after) if each is not None), default=None)
+        return min((each for each in (unbound, again, after) if each is not None), default=None)
 
     async def _end(self, twin: TwinNamespace, shadow: Shadow | None, memory: PodMemory) -> None:
         """The pod has ended here; a ShadowPod that would still run it there has to go, as a kubelet would

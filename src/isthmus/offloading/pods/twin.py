@@ -38,6 +38,8 @@ class RemotePod(Object, frozen=True, kw_only=True):
 SHADOWS = replace(SHADOW_PODS.view(Shadow), metadata_only=True)
 SHADOW_PHASES = SHADOW_PODS.view(ShadowPhase)
 REMOTE_PODS = PODS.view(RemotePod)
+BOUND = "spec.nodeName!="
+"""Which remote pods are watched: one that no node was found for is asked for (`unbound.py`)."""
 
 
 def forge_selectors(identity: Identity) -> tuple[str, str]:
@@ -61,14 +63,14 @@ class TwinNamespace:
         self.barred = False
         self._informers = informers
         self._shadows = informers.get(SHADOWS, remote, label_selector=shadow_selector)
-        self._pods = informers.get(REMOTE_PODS, remote, label_selector=pod_selector)
+        self._pods = informers.get(REMOTE_PODS, remote, label_selector=pod_selector, field_selector=BOUND)
 
     def shadow(self, name: str) -> Shadow | None:
         """The ShadowPod of that name, as far as it is this virtual node's."""
         return self._shadows.get(Key(self.remote, name))
 
     def pod(self, name: str) -> RemotePod | None:
-        """The remote pod of that name, as far as it was made for this virtual node."""
+        """The remote pod of that name, as far as it was made for this virtual node and bound to a node there."""
         return self._pods.get(Key(self.remote, name))
 
     def names(self) -> set[str]:
