@@ -199,6 +199,15 @@ def test_image_and_pull_settings() -> None:
     assert container["image"] == digest
 
 
+def test_a_controller_that_is_not_alone_knows_it() -> None:
+    (alone,) = controller(rendered())["spec"]["template"]["spec"]["containers"]
+    (one_of_two,) = controller(rendered("controllerManager.replicas=2"))["spec"]["template"]["spec"][
+        "containers"
+    ]
+    options = [json.loads(each["env"][0]["value"]) for each in (alone, one_of_two)]
+    assert [each.get("replicas") for each in options] == [None, 2]
+
+
 def test_webhooks_ask_the_paths_the_controller_answers() -> None:
     paths = {webhook["clientConfig"]["service"]["path"] for webhook in webhooks(rendered())}
     assert paths == {

@@ -88,7 +88,7 @@ async def _run(options: Options, credentials: Credentials) -> None:
 
 
 async def _lead(options: Options, client: Client, health: Health) -> None:
-    election = LeaderElection(client, LEASE, options.namespace, options.pod_name)
+    election = _election(options, client)
     await election.acquire()
     logger.info("leading as %s, cluster %s", options.pod_name, options.cluster_id)
     manager = Manager(client)
@@ -102,9 +102,27 @@ async def _lead(options: Options, client: Client, health: Health) -> None:
         health.ready = True
 
 
+def _election(options: Options, client: Client) -> LeaderElection:
+    """With a second controller waiting, the lead changes within seconds. One that is alone, whose successor has its
+    name or is handed the lease, is not ended because a busy machine kept it from renewing for a while."""
+    if options.replicas > 1:
+        return LeaderElection(client, LEASE, options.namespace, options.pod_name)
+    return LeaderElection(
+        client,
+        LEASE,
+        options.namespace,
+        options.pod_name,
+        duration=40.0,
+        renew_deadline=30.0,
+        retry_period=5.0,
+    )
+
+
 async def _until_lost(election: LeaderElection) -> None:
     await election.hold()
-    raise LeaseLostError("the leader lease is lost to another process; ending to start anew")
+    raise LeaseLostError(
+        "the leader lease is lost, to another process or for want of an answer: ending to start anew"
+    )
 
 
 def setup(manager: Manager, options: Options) -> None:

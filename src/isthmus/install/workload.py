@@ -61,6 +61,7 @@ def controller_options(values: Values) -> dict[str, Any]:
     config, server = values.controller_manager.config, values.api_server
     options = Options(
         cluster_id=values.cluster_id,
+        replicas=values.controller_manager.replicas,
         modules=frozenset(modules(values)),
         api_server_address=server.address,
         api_server_ca=server.ca,

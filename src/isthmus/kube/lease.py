@@ -81,7 +81,9 @@ class LeaderElection:
                         if not await self._try() and await self._is_anothers():
                             break
                 except (KubeError, TimeoutError) as error:
-                    logger.warning("the lease was not renewed, trying again: %s", error or "time ran out")
+                    logger.warning(
+                        "the lease was not renewed, trying again: %s", str(error) or "time ran out"
+                    )
             logger.error("the lead is lost: lease=%s/%s", self._namespace, self._name)
         except asyncio.CancelledError:
             await self._release()
@@ -144,4 +146,4 @@ class LeaderElection:
                 if lease is not None and lease.spec.holder_identity == self._identity:
                     await self._write(lease, {"holderIdentity": "", "leaseDurationSeconds": 1})
         except (KubeError, TimeoutError) as error:
-            logger.warning("the lease was not given back: %s", error or "time ran out")
+            logger.warning("the lease was not given back: %s", str(error) or "time ran out")

@@ -24,6 +24,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """The name of this pod: the identity in leader election."""
     pod_ip: str = "127.0.0.1"
     """The address virtual nodes advertise as theirs."""
+    replicas: int = 1
+    """How many controllers there are, of which one leads."""
     modules: frozenset[str] = frozenset({"authentication", "offloading"})
     """Which of authentication, offloading and networking run."""
     api_server_address: str = ""
