@@ -33,7 +33,7 @@ async def _killed_and_started(joined: Pair, number: int) -> float:
     gateway = joined.gateways[number]
     await gateway.end()
     # The device goes with its process.
-    await until(lambda: "liqo-tunnel" not in gateway.namespace.run("ip", "link"), 2.0)
+    await until(lambda: "liqo-tunnel" not in gateway.namespace.run("ip", "-br", "link"), 2.0)
     assert gateway.carriers() == []
     gone = time.monotonic()
     await gateway.start()
