@@ -2,8 +2,8 @@
 
 Every namespace is named nx-PID-… after the process of the tests, so that two runs do not meet, and holds one
 sleeping process, whose mount namespace keeps the control socket of userspace WireGuard apart. What a run that was
-killed left is removed by the next one. The node does what a CNI and kube-proxy do: it masquerades pods to the outside and
-exposes the gateway's port.
+killed left is removed by the next one. The node does what a CNI and kube-proxy do: it masquerades pods to the
+outside and exposes the gateway's port.
 """
 
 from __future__ import annotations
