@@ -27,6 +27,8 @@ PROGRAM = "wireguard-go"
 """Userspace WireGuard: `wireguard-go -f INTERFACE`, controlled by `wg` over its socket."""
 KEY_BYTES = 32
 APPEAR_TIMEOUT = 5.0
+ATTEMPTS = 3
+"""How often the child is started: `wg` removes a socket that nobody listens on yet, and the child then ends."""
 EVERYTHING = "0.0.0.0/0"
 USERSPACE_ENVIRONMENT = {"GOGC": "20", "GOMEMLIMIT": "12MiB", "LOG_LEVEL": "error"}
 
@@ -155,8 +157,12 @@ class Tunnel:
             else:
                 self._chose(KERNEL)
                 return
-        await self._start(link)
-        self._chose(USERSPACE)
+        for attempt in range(ATTEMPTS):
+            if await self._start(link):
+                self._chose(USERSPACE)
+                return
+            logger.debug("%s did not come up, attempt %d", PROGRAM, attempt + 1)
+        raise CommandError(f"{PROGRAM} made no device {link.name}: is /dev/net/tun there and allowed?")
 
     def _chose(self, implementation: str) -> None:
         if implementation != self.implementation:
@@ -197,7 +203,8 @@ class Tunnel:
             child.kill()
             await child.wait()
 
-    async def _start(self, link: Link) -> None:
+    async def _start(self, link: Link) -> bool:
+        """Start the child; whether its device is there and answers. Raises CommandError where it cannot be run."""
         environment = {**os.environ, **USERSPACE_ENVIRONMENT}
         try:
             self._child = await asyncio.create_subprocess_exec(
@@ -219,10 +226,9 @@ class Tunnel:
         while not await self._commands.find("wg", "show", link.name, "dump"):
             if self._child.returncode is not None or loop.time() > deadline:
                 await self.close()
-                raise CommandError(
-                    f"{PROGRAM} made no device {link.name}: is /dev/net/tun there and allowed?"
-                )
+                return False
             await asyncio.sleep(0.02)
+        return True
 
 
 def _die_with_parent() -> Callable[[], None]:

@@ -70,3 +70,22 @@ def test_rules_of_others_are_not_ours() -> None:
     kernel = {"priority": 0, "src": "all", "table": "local", "protocol": "kernel"}
     own = {"priority": 600, "src": "all", "iif": "isthmus0", "table": "6092", "protocol": "191"}
     assert routes.parse_rules([kernel, own]) == [Rule(600, 6092, iif="isthmus0")]
+
+
+KERNELS_LOOK = {"priority": 0, "src": "all", "table": "local", "protocol": "kernel"}
+OUR_LOOK = {"priority": 700, "src": "all", "table": "local", "protocol": "191"}
+OUR_RULE = Rule(700, 255)
+
+
+def test_the_kernels_look_at_local_addresses_gives_way_to_ours() -> None:
+    wanted = frozenset({OUR_RULE})
+    assert routes.local_rule_changes(wanted, [KERNELS_LOOK]) == ["rule del priority 0 lookup local"]
+    assert routes.local_rule_changes(wanted, [KERNELS_LOOK, OUR_LOOK]) == ["rule del priority 0 lookup local"]
+    assert routes.local_rule_changes(wanted, [OUR_LOOK]) == []
+
+
+def test_it_comes_back_when_ours_goes() -> None:
+    back = ["rule add priority 0 lookup local protocol kernel"]
+    assert routes.local_rule_changes(frozenset(), [OUR_LOOK]) == back
+    assert routes.local_rule_changes(frozenset(), []) == back
+    assert routes.local_rule_changes(frozenset(), [KERNELS_LOOK]) == []

@@ -1,8 +1,9 @@
 """Two small clusters out of network namespaces: each a node, a pod and a gateway pod, all addresses the same.
 
-Every namespace is named nx-… and holds one sleeping process, whose mount namespace keeps the control socket of
-userspace WireGuard apart. The node does what a CNI and kube-proxy do: it masquerades pods to the outside and
-exposes the gateway's port.
+Every namespace is named nx-PID-… after the process of the tests, so that two runs do not meet, and holds one
+sleeping process, whose mount namespace keeps the control socket of userspace WireGuard apart. What a run that was
+killed left is removed by the next one. The node does what a CNI and kube-proxy do: it masquerades pods to the
+outside and exposes the gateway's port.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ def run(*command: str, text: str = "") -> str:
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
     return done.stdout
+
+
+def bound(seconds: float) -> float:
+    """How long something may take that takes so many seconds on a machine with time for it: more under load."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 class Namespace:
@@ -117,11 +123,11 @@ class Cluster:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.node = Namespace(f"nx-{name}-node")
-        self.pod = Namespace(f"nx-{name}-pod")
-        self.gateway = Namespace(f"nx-{name}-gw")
-        for other, address in ((self.pod, POD), (self.gateway, GATEWAY)):
-            inside = f"to-{other.name[-3:].strip('-')}"
+        prefix = f"nx-{os.getpid()}-{name}"
+        self.node = Namespace(f"{prefix}-node")
+        self.pod = Namespace(f"{prefix}-pod")
+        self.gateway = Namespace(f"{prefix}-gw")
+        for other, address, inside in ((self.pod, POD, "to-pod"), (self.gateway, GATEWAY, "to-gw")):
             run("ip", "-n", self.node.name, "link", "add", inside, "type", "veth", "peer", "name", "eth0",
                 "netns", other.name)  # fmt: skip
             self.node.run("ip", "link", "set", inside, "up")
@@ -160,10 +166,19 @@ class Cluster:
             namespace.close()
 
 
+def _remove_remains() -> None:
+    """Remove the namespaces of runs that are no more; their processes ended or end by themselves."""
+    for name in run("ip", "netns", "list").split():
+        words = name.split("-")
+        if words[0] == "nx" and len(words) == 4 and not os.path.exists(f"/proc/{words[1]}"):
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
 @contextmanager
 def clusters() -> Iterator[tuple[Cluster, Cluster]]:
     """Rome and milan, joined by one wire between their nodes."""
     made: list[Cluster] = []
+    _remove_remains()
     try:
         for name in WAN:
             made.append(Cluster(name))

@@ -11,7 +11,7 @@ import pytest
 
 from tests.network.api_server import KINDS
 from tests.network.netns.processes import GatewayProcess, Pair, processes
-from tests.network.netns.support import Cluster
+from tests.network.netns.support import Cluster, bound
 from tests.network.netns.test_keeping import until
 from tests.network.netns.test_processes import MORE_KINDS
 
@@ -33,11 +33,11 @@ async def _killed_and_started(joined: Pair, number: int) -> float:
     gateway = joined.gateways[number]
     await gateway.end()
     # The device goes with its process.
-    await until(lambda: "liqo-tunnel" not in gateway.namespace.run("ip", "link"), 2.0)
+    await until(lambda: "liqo-tunnel" not in gateway.namespace.run("ip", "-br", "link"), bound(2.0))
     assert gateway.carriers() == []
     gone = time.monotonic()
     await gateway.start()
-    return await joined.probe.resumed(gone, RESUME + 5)
+    return await joined.probe.resumed(gone, bound(RESUME) + 5)
 
 
 def _anew(gateway: GatewayProcess, before: int) -> bool:
@@ -52,7 +52,7 @@ async def test_a_killed_gateway_leaves_nothing_that_keeps_the_next_one_back(
         for _ in range(2):
             took = await _killed_and_started(joined, number)
             note("gateway killed and started", took)
-            assert took < RESUME
+            assert took < bound(RESUME)
             assert len(joined.gateways[number].carriers()) == 1
 
 
@@ -63,9 +63,9 @@ async def test_a_crashed_wireguard_is_started_again(pair: tuple[Cluster, Cluster
             (carrier,) = gateway.carriers()
             pair[number].gateway.run("kill", "-9", str(carrier))
             begun = time.monotonic()
-            await until(partial(_anew, gateway, carrier), 2.0)
+            await until(partial(_anew, gateway, carrier), bound(2.0))
             note("userspace WireGuard started again", time.monotonic() - begun)
-            took = await joined.probe.resumed(time.monotonic(), RESUME)
+            took = await joined.probe.resumed(time.monotonic(), bound(RESUME))
             note("traffic after that", took)
 
 
@@ -80,7 +80,7 @@ async def test_a_cut_tunnel_carries_again_soon_after(
         await asyncio.sleep(seconds)
         for one in pair:
             one.node.run("nft", "delete table ip cut")
-        took = await joined.probe.resumed(time.monotonic(), RESUME)
+        took = await joined.probe.resumed(time.monotonic(), bound(RESUME))
         note(f"cut for {seconds:.0f} s", took)
 
 
@@ -93,7 +93,7 @@ async def test_a_client_whose_nat_forgot_it_is_followed_to_its_new_port(
         ports = "udp dport 51840 masquerade to :40000-40009"
         node.run("nft", "-f", "-", text=f"insert rule ip cni post oifname wan {ports}")
         node.run("conntrack", "-F")
-        took = await joined.probe.resumed(time.monotonic(), RESUME)
+        took = await joined.probe.resumed(time.monotonic(), bound(RESUME))
         note("NAT mapping lost", took)
         after = pair[1].gateway.run("wg", "show", "liqo-tunnel", "endpoints")
         assert before != after
@@ -116,8 +116,8 @@ async def test_harm_to_a_gateway_is_repaired_within_a_second_and_rests(
              lambda: "169.254.18.2" in gateway.run("ip", "addr", "show", "dev", "liqo-tunnel")),
         ):  # fmt: skip
             gateway.run(*harm)
-            note(" ".join(harm), await until(there, 1.0))
-            await joined.probe.resumed(time.monotonic(), RESUME)
+            note(" ".join(harm), await until(there, bound(1.0)))
+            await joined.probe.resumed(time.monotonic(), bound(RESUME))
         child = joined.gateways[0].child
         assert child is not None
         used = _cpu(child.pid)

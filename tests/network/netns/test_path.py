@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 import struct
 
@@ -183,13 +184,16 @@ async def test_a_second_look_changes_nothing_and_removal_leaves_nothing(
 
 async def test_what_someone_else_broke_is_repaired(pair: tuple[Cluster, Cluster]) -> None:
     node = pair[0].node
+    node.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
 
     def present() -> list[str]:
         commands = (
             ("nft", "-s", "list", "table", "ip", "isthmus"), ("ip", "route", "show", "table", "6091"), ("ip", "rule"),
             ("ip", "neigh", "show", "dev", "isthmus0"), ("ip", "-4", "-br", "addr", "show", "dev", "isthmus0"),
         )  # fmt: skip
-        return [node.run(*command) for command in commands]
+        (link,) = json.loads(node.run("ip", "-j", "link", "show", "dev", "isthmus0"))
+        # The alias notes what is to be put back at the end, and must survive whatever else is lost.
+        return [*(node.run(*command) for command in commands), link["ifalias"]]
 
     plane, state = DataPlane(node.commands), plan_node(node_facts())
     await plane.apply(state)

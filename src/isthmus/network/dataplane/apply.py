@@ -100,6 +100,7 @@ class DataPlane:
         for link in state.links:
             present = await self._device(link.name)
             if links.is_other(link, present):
+                self._found |= sysctls.parse_note(present.get("ifalias", ""))
                 done += await self._batch([f"link del {link.name}"])
                 present = {}
             if not present:
@@ -114,31 +115,39 @@ class DataPlane:
 
     async def _make_overlay(self, link: Link) -> list[str]:
         try:
-            return await self._batch(links.creation(link))
+            done = await self._batch(links.creation(link))
         except CommandError as error:
             if not lacks_support(str(error)):
                 raise
             raise CommandError(
                 f"this kernel makes no device of type vxlan: load the module vxlan on the nodes ({error})"
             ) from error
+        if self._found:
+            # The note went with the device that was there before.
+            await self._note()
+        return done
 
     async def _sysctls(self, state: State) -> list[str]:
         found, done = dict(self._found), []
         for name, value in state.sysctls.items():
             present = await sysctls.read(self._commands, name)
             if present not in ("", value):
-                found.setdefault(name, present)
+                if not sysctls.goes_with_device(name, DEVICES):
+                    found.setdefault(name, present)
                 done.append(f"sysctl {name}={value}")
-        if done:
+        if done and found:
             overlay = await self._device(hops.OVERLAY)
             self._found = found | sysctls.parse_note(overlay.get("ifalias", ""))
             # Noted first: killed between the two, nothing is lost.
-            note = sysctls.render_note(self._found)
-            await self._commands.run("ip", "link", "set", "dev", hops.OVERLAY, "alias", note)
-            for line in done:
-                name, _, value = line.removeprefix("sysctl ").partition("=")
-                await sysctls.write(self._commands, name, value)
+            await self._note()
+        for line in done:
+            name, _, value = line.removeprefix("sysctl ").partition("=")
+            await sysctls.write(self._commands, name, value)
         return done
+
+    async def _note(self) -> None:
+        note = sysctls.render_note(self._found)
+        await self._commands.run("ip", "link", "set", "dev", hops.OVERLAY, "alias", note)
 
     async def _neighbours(self, state: State) -> list[str]:
         if not state.links:
@@ -153,8 +162,10 @@ class DataPlane:
 
     async def _rules(self, state: State) -> list[str]:
         present = await self._json(*routes.SHOW_RULES)
-        done = await self._batch(routes.rule_changes(state.rules, routes.parse_rules(present)))
-        return done + await self._batch(routes.local_rule_changes(state.rules, present))
+        lines = routes.rule_changes(state.rules, routes.parse_rules(present))
+        lines += routes.local_rule_changes(state.rules, present)
+        # New ones first, so that local addresses are looked at by one rule or another at every moment.
+        return await self._batch(sorted(lines, key=lambda line: line.startswith("rule del")))
 
     async def _tables(self, state: State) -> list[str]:
         done, refused = [], {}
@@ -206,6 +217,8 @@ class DataPlane:
             done += await self._batch([f"link del {name}"])
             if name == hops.OVERLAY:
                 for sysctl, value in found.items():
+                    if sysctls.goes_with_device(sysctl, DEVICES):
+                        continue
                     await sysctls.write(self._commands, sysctl, value)
                     done.append(f"sysctl {sysctl}={value}")
                 self._found = {}

@@ -107,18 +107,23 @@ def parse_rules(present: list[dict[str, Any]]) -> list[Rule]:
             int(entry.get("fwmark", "0"), 0),
         )
         for entry in present
-        if str(entry.get("protocol", "")) == str(PROTOCOL)
+        if _is_ours(entry)
     ]
 
 
 def local_rule_changes(wanted: frozenset[Rule], present: list[dict[str, Any]]) -> list[str]:
     """The `ip -batch` lines that take away the kernel's own first look at local addresses where the wanted rules
     have one at a later place, and that give it back where they have none."""
-    looks = [entry for entry in present if _rule_table(entry) == TABLE_LOCAL]
-    first = any(entry.get("priority", 0) == 0 for entry in looks)
+    # Ours do not count as theirs: those that are not wanted are about to go.
+    theirs = [entry for entry in present if _rule_table(entry) == TABLE_LOCAL and not _is_ours(entry)]
+    first = any(entry.get("priority", 0) == 0 for entry in theirs)
     if any(rule.table == TABLE_LOCAL and not rule.destination for rule in wanted):
         return ["rule del priority 0 lookup local"] if first else []
-    return [] if looks else ["rule add priority 0 lookup local protocol kernel"]
+    return [] if theirs else ["rule add priority 0 lookup local protocol kernel"]
+
+
+def _is_ours(entry: dict[str, Any]) -> bool:
+    return str(entry.get("protocol", "")) == str(PROTOCOL)
 
 
 def _rule_table(entry: dict[str, Any]) -> int:

@@ -6,6 +6,8 @@ restarts, and a reboot takes both away.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from isthmus.network.dataplane.commands import Commands
 
 NOTE = "isthmus found "
@@ -22,6 +24,11 @@ def parse_note(alias: str) -> dict[str, str]:
         return {}
     pairs = (word.partition("=") for word in alias[len(NOTE) :].split())
     return {name: value for name, _, value in pairs if name.startswith("net.ipv4.") and value.isdigit()}
+
+
+def goes_with_device(name: str, devices: Iterable[str]) -> bool:
+    """Whether a sysctl is a setting of one of these devices: it ends with the device, and is never put back."""
+    return any(name.startswith(f"net.ipv4.conf.{device}.") for device in devices)
 
 
 async def read(commands: Commands, name: str) -> str:
