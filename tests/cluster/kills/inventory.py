@@ -11,40 +11,47 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from tests.cluster.support import Cluster
+from tests.cluster.kills.reading import Item, Reader
 
 Inventory = Counter[str]
 
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 CORE = (
-    "namespaces",
-    "nodes",
-    "secrets",
-    "configmaps",
-    "serviceaccounts",
-    "services",
-    "roles.rbac.authorization.k8s.io",
-    "rolebindings.rbac.authorization.k8s.io",
-    "clusterroles.rbac.authorization.k8s.io",
-    "clusterrolebindings.rbac.authorization.k8s.io",
-    "deployments.apps",
-    "daemonsets.apps",
-    "endpointslices.discovery.k8s.io",
-    "leases.coordination.k8s.io",
-    "customresourcedefinitions.apiextensions.k8s.io",
-    "mutatingwebhookconfigurations.admissionregistration.k8s.io",
-    "validatingwebhookconfigurations.admissionregistration.k8s.io",
-    "runtimeclasses.node.k8s.io",
+    "/api/v1/namespaces",
+    "/api/v1/nodes",
+    "/api/v1/secrets",
+    "/api/v1/configmaps",
+    "/api/v1/serviceaccounts",
+    "/api/v1/services",
+    f"{RBAC}/roles",
+    f"{RBAC}/rolebindings",
+    f"{RBAC}/clusterroles",
+    f"{RBAC}/clusterrolebindings",
+    "/apis/apps/v1/deployments",
+    "/apis/apps/v1/daemonsets",
+    "/apis/discovery.k8s.io/v1/endpointslices",
+    "/apis/coordination.k8s.io/v1/leases",
+    f"{ADMISSION}/mutatingwebhookconfigurations",
+    f"{ADMISSION}/validatingwebhookconfigurations",
+    "/apis/node.k8s.io/v1/runtimeclasses",
 )
 OTHERS = re.compile(r"^kube-system/|^default/kubernetes$|/kube-root-ca\.crt$")
 """What Kubernetes has of its own, and changes by itself."""
 
 
-def take_inventory(cluster: Cluster) -> Inventory:
-    """Everything in the cluster but pods and what belongs to Kubernetes itself."""
-    served = {name.split("/")[1] for name in cluster.kubectl("get", "crd", "-o", "name").stdout.split()}
-    kinds = [*CORE, *sorted(name for name in served if name.endswith(".liqo.io"))]
-    found = cluster.items(",".join(kinds), "-A")
-    return Counter(entry for item in found for entry in _describe(item))
+def take_inventory(reader: Reader) -> Inventory:
+    """Everything in the cluster but pods and what belongs to Kubernetes itself. Raises KubeError."""
+    definitions = reader.items(DEFINITIONS)
+    own = [_path(one["spec"]) for one in definitions if one["spec"]["group"].endswith(".liqo.io")]
+    lists = [definitions, *reader.read([*CORE, *own])]
+    return Counter(entry for items in lists for item in items for entry in _describe(item))
+
+
+def _path(spec: Item) -> str:
+    version = next(one["name"] for one in spec["versions"] if one["storage"])
+    return f"/apis/{spec['group']}/{version}/{spec['names']['plural']}"
 
 
 def compare(expected: Inventory, found: Inventory) -> list[str]:
@@ -58,7 +65,7 @@ def held(inventory: Inventory) -> list[str]:
     return sorted(entry for entry in inventory if entry.endswith(" deleting"))
 
 
-def _describe(item: dict[str, Any]) -> Iterator[str]:
+def _describe(item: Item) -> Iterator[str]:
     meta = item["metadata"]
     place = "/".join(filter(None, (meta.get("namespace", ""), _stable_name(meta))))
     if OTHERS.search(place):

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from isthmus import lab
+from isthmus.kube.errors import KubeError
 from tests.cluster.kills import phases, workload
 from tests.cluster.kills.history import History, count_made, find_faults
 from tests.cluster.kills.inventory import Inventory, compare, held, take_inventory
 from tests.cluster.kills.phases import ACTIONS, Pair
 from tests.cluster.kills.plan import LIFE, Phase, Run
+from tests.cluster.kills.reading import Reader, is_ready
 from tests.cluster.kills.strike import Strike
-from tests.cluster.support import CommandError
-from tests.processes import mains, processes
+from tests.processes import processes
 
 PATIENCE = 150.0
 """Seconds for everything to come to rest: a process that was killed several times is started after up to 40 s."""
 ABROAD = (Phase.OFFLOAD, Phase.SCALE, Phase.DRAIN)
 WITH_NETWORK = (Phase.PEER, *ABROAD)
-TENANTS = "liqo-tenant-"
+OURS = "liqo"
+"""How the namespaces that our own pods run in begin."""
 
 Inventories = tuple[Inventory, Inventory]
 
@@ -31,6 +33,7 @@ class Life:
 
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
+        self._readers = (Reader(pair[0]), Reader(pair[1]))
         self._stage: Phase | None = None
         self._ends: dict[Phase, Inventories] = {}
         """What there was at the end of each phase the first time, and must be there every time."""
@@ -41,6 +44,8 @@ class Life:
     def close(self) -> None:
         """Take everything away again."""
         self._watches.close()
+        for reader in self._readers:
+            reader.close()
         phases.reset(self._pair)
 
     def play(self, run: Run) -> str:
@@ -85,14 +90,14 @@ class Life:
         return strike.done
 
     def _take(self) -> Inventories:
-        rome, milan = self._pair
+        rome, milan = self._readers
         return take_inventory(rome), take_inventory(milan)
 
     def _find_gaps(self, phase: Phase) -> list[str]:
         """All that is not as it must be at the end of a phase. Raises AssertionError for what no time mends."""
         faults = self._find_faults(phase)
         assert not faults, faults
-        gaps = _find_down(self._pair, phase) + self._find_work_lacking(phase)
+        gaps = _find_down(self._readers, phase) + self._find_work_lacking(phase)
         return gaps or self._find_differences(phase)
 
     def _find_faults(self, phase: Phase) -> list[str]:
@@ -110,7 +115,7 @@ class Life:
         return faults
 
     def _find_work_lacking(self, phase: Phase) -> list[str]:
-        rome, milan = self._pair
+        rome, milan = self._readers
         if phase in ABROAD:
             replicas = phases.FIRST if phase is Phase.OFFLOAD else phases.LAST
             return workload.find_lacking(rome, milan, replicas, _jobs(phase))
@@ -125,7 +130,7 @@ class Life:
         if phase is Phase.DRAIN:
             expected = self._ends[Phase.SCALE]
         if expected is not None:
-            for cluster, before, after in zip(self._pair, expected, found, strict=True):
+            for cluster, before, after in zip(self._readers, expected, found, strict=True):
                 gaps += [f"{cluster.name}: {one}" for one in compare(before, after)]
         return gaps
 
@@ -137,28 +142,36 @@ def _jobs(phase: Phase) -> tuple[str, ...]:
     return (phases.EARLY,) if phase is Phase.OFFLOAD else (phases.EARLY, phases.LATE)
 
 
-def _find_down(pair: Pair, phase: Phase) -> list[str]:
+def _find_down(readers: Sequence[Reader], phase: Phase) -> list[str]:
     """Which processes of ours do not run, and which pods of ours are not Ready."""
     if phase is Phase.UNINSTALL:
-        return []
+        return [f"{one.role} of {one.cluster} still runs" for one in processes()]
+    running = Counter((one.cluster, one.role, one.program) for one in processes())
     nodes = {one.name: len(one.workers) for one in lab.clusters()}
+    tunnels = int(phase in WITH_NETWORK)
     gaps = []
-    for cluster in pair:
-        tunnels = int(phase in WITH_NETWORK)
-        wanted = {"controller": 1, "node": nodes[cluster.name], "gateway": tunnels}
-        for role, number in wanted.items():
-            if (there := len(mains(role, cluster.name))) != number:
-                gaps.append(f"{there} processes {role} of {cluster.name}, not {number}")
-        wireguard = [one for one in processes("gateway", cluster.name) if one.program == "wireguard-go"]
-        if len(wireguard) != tunnels:
-            gaps.append(f"{len(wireguard)} processes wireguard-go of {cluster.name}, not {tunnels}")
-        for pod in cluster.items("pods", "-A"):
-            meta = pod["metadata"]
-            ours = meta["namespace"] == "liqo" or meta["namespace"].startswith(TENANTS)
-            ready = {one["type"]: one["status"] for one in pod["status"].get("conditions", [])}.get("Ready")
-            if ours and (ready != "True" or "deletionTimestamp" in meta):
-                gaps.append(f"pod {meta['name']} of {cluster.name} is not Ready")
+    for reader in readers:
+        wanted = {
+            ("controller", "isthmus"): 1,
+            ("node", "isthmus"): nodes[reader.name],
+            ("gateway", "isthmus"): tunnels,
+            ("gateway", "wireguard-go"): tunnels,
+        }
+        for (role, program), number in wanted.items():
+            there = running[reader.name, role, program]
+            if there != number:
+                gaps.append(f"{there} processes {program} of {role} in {reader.name}, not {number}")
+        gaps += [f"pod {name} of {reader.name} is not Ready" for name in _unready(reader)]
     return gaps
+
+
+def _unready(reader: Reader) -> list[str]:
+    """The pods of ours that are not Ready, or are going."""
+    return [
+        pod["metadata"]["name"]
+        for pod in reader.items("/api/v1/pods")
+        if pod["metadata"]["namespace"].startswith(OURS) and not is_ready(pod)
+    ]
 
 
 def _await_none(find: Callable[[], list[str]], what: str) -> None:
@@ -167,7 +180,7 @@ def _await_none(find: Callable[[], list[str]], what: str) -> None:
     while True:
         try:
             gaps = find()
-        except CommandError as error:
+        except KubeError as error:
             gaps = [str(error)]
         if not gaps:
             return

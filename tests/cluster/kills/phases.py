@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.cluster.kills import workload
 from tests.cluster.kills.plan import Phase
+from tests.cluster.kills.reading import Reader
 from tests.cluster.kills.strike import Strike
-from tests.cluster.support import Cluster, eventually, ready_pods
+from tests.cluster.support import Cluster, eventually
 
 Pair = tuple[Cluster, Cluster]
 
@@ -49,11 +50,10 @@ def scale(pair: Pair, strike: Strike) -> None:
     """More of it, and less again."""
     rome, _ = pair
     rome.apply(workload.forge_web(MOST), workload.forge_job(LATE))
-    eventually(
-        lambda: len(ready_pods(rome, workload.NAMESPACE, "app=web")) == MOST,
-        within=PATIENCE,
-        what=f"{MOST} Ready pods",
-    )
+    with Reader(rome) as reader:
+        eventually(
+            lambda: workload.count_ready(reader, "web") == MOST, within=PATIENCE, what=f"{MOST} Ready pods"
+        )
     rome.apply(workload.forge_web(LAST))
 
 

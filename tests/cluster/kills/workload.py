@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from isthmus.offloading.pods.metadata import POD_UID
-from tests.cluster.support import TEST_IMAGE, Cluster, deployment, ready_pods
+from tests.cluster.kills.reading import Item, Reader, is_ready
+from tests.cluster.support import TEST_IMAGE, deployment
 
 NAMESPACE = "life"
 TWIN = "life-rome"
+PODS = "/api/v1/namespaces/{}/pods"
+OFFLOADING = "/apis/offloading.liqo.io/v1beta1"
 JOB_PODS = 3
 SELECTOR = {"liqo.io/type": "virtual-node"}
 JOB_SCRIPT = "sleep $(( $(date +%s) % 3 + 1 ))"
@@ -75,68 +78,69 @@ def _placed(manifest: dict[str, Any]) -> dict[str, Any]:
     return {**manifest, "metadata": {**manifest["metadata"], "namespace": NAMESPACE}}
 
 
-def find_lacking(rome: Cluster, milan: Cluster, replicas: int, jobs: Sequence[str]) -> list[str]:
+def find_lacking(rome: Reader, milan: Reader, replicas: int, jobs: Sequence[str]) -> list[str]:
     """What the workload lacks while it runs abroad."""
-    return [
-        *_unfinished(rome, jobs),
-        *_unready(rome, "web", replicas),
-        *_unready(rome, "store", 1),
-        *_unpaired(rome, milan),
-    ]
-
-
-def find_lacking_at_home(rome: Cluster, replicas: int, jobs: Sequence[str]) -> list[str]:
-    """What it lacks while there is no provider: its pods wait, and its Jobs are as done as they were."""
-    faults = _unfinished(rome, jobs)
+    here, there = rome.items(PODS.format(NAMESPACE)), milan.items(PODS.format(TWIN))
+    shadows = milan.items(f"{OFFLOADING}/namespaces/{TWIN}/shadowpods")
+    faults = find_unfinished(rome, jobs)
     for name, number in (("web", replicas), ("store", 1)):
-        pods = rome.items("pods", "-n", NAMESPACE, "-l", f"app={name}")
-        waiting = [
-            one for one in pods if one["status"].get("phase") == "Pending" and not one["spec"].get("nodeName")
-        ]
-        if len(waiting) != number or len(pods) != number:
-            faults.append(f"{len(waiting)} of {len(pods)} pods of {name} wait, not {number}")
+        pods = of_app(here, name)
+        ready = sum(map(is_ready, pods))
+        if not ready == len(pods) == number:
+            faults.append(f"{ready} of {len(pods)} pods of {name} are Ready, not {number}")
+    return [*faults, *find_unpaired(here, there, shadows)]
+
+
+def find_lacking_at_home(rome: Reader, replicas: int, jobs: Sequence[str]) -> list[str]:
+    """What it lacks while there is no provider: its pods wait, and its Jobs are as done as they were."""
+    faults = find_unfinished(rome, jobs)
+    here = rome.items(PODS.format(NAMESPACE))
+    for name, number in (("web", replicas), ("store", 1)):
+        pods = of_app(here, name)
+        waiting = sum(
+            one["status"].get("phase") == "Pending" and not one["spec"].get("nodeName") for one in pods
+        )
+        if not waiting == len(pods) == number:
+            faults.append(f"{waiting} of {len(pods)} pods of {name} wait, not {number}")
     return faults
 
 
-def _unfinished(rome: Cluster, jobs: Sequence[str]) -> list[str]:
-    found = {
-        job["metadata"]["name"]: {
-            key: job.get("status", {}).get(key, 0) for key in ("succeeded", "failed", "active")
-        }
-        for job in rome.items("jobs", "-n", NAMESPACE)
-    }
+def count_ready(rome: Reader, name: str) -> int:
+    """How many pods of the Deployment or StatefulSet are Ready."""
+    return sum(map(is_ready, of_app(rome.items(PODS.format(NAMESPACE)), name)))
+
+
+def of_app(pods: list[Item], name: str) -> list[Item]:
+    """The pods of the Deployment or StatefulSet."""
+    return [one for one in pods if one["metadata"].get("labels", {}).get("app") == name]
+
+
+def find_unfinished(rome: Reader, jobs: Sequence[str]) -> list[str]:
+    """Which Jobs are not done, each of their pods having succeeded."""
     done = {"succeeded": JOB_PODS, "failed": 0, "active": 0}
+    found = {
+        job["metadata"]["name"]: {key: job.get("status", {}).get(key, 0) for key in done}
+        for job in rome.items(f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs")
+    }
     return [f"job {name} is at {found.get(name)}" for name in jobs if found.get(name) != done]
 
 
-def _unready(rome: Cluster, name: str, number: int) -> list[str]:
-    ready = len(ready_pods(rome, NAMESPACE, f"app={name}"))
-    there = len(rome.items("pods", "-n", NAMESPACE, "-l", f"app={name}"))
-    return [] if ready == there == number else [f"{ready} of {there} pods of {name} are Ready, not {number}"]
-
-
-def _unpaired(rome: Cluster, milan: Cluster) -> list[str]:
-    """Pods abroad without one at home, and running ones at home without one abroad."""
-    here = {pod["metadata"]["uid"]: pod["metadata"]["name"] for pod in rome.items("pods", "-n", NAMESPACE)}
-    there = milan.items("pods", "-n", TWIN)
-    shadows = {
-        one["metadata"]["uid"]: one["metadata"]["name"] for one in milan.items("shadowpods", "-n", TWIN)
-    }
-    served = [pod["metadata"].get("annotations", {}).get(POD_UID, "") for pod in there]
-    owners = [pod["metadata"]["ownerReferences"][0]["uid"] for pod in there]
-    ended = {
-        pod["metadata"]["uid"]
-        for pod in rome.items("pods", "-n", NAMESPACE)
-        if pod["status"].get("phase") == "Succeeded"
-    }
+def find_unpaired(here: list[Item], there: list[Item], shadows: list[Item]) -> list[str]:
+    """Pods abroad without one at home, ones at home that have not ended without one abroad, and so for ShadowPods."""
+    at_home = {pod["metadata"]["uid"]: pod["metadata"]["name"] for pod in here}
+    served = {pod["metadata"].get("annotations", {}).get(POD_UID, ""): pod for pod in there}
+    wanted = {one["metadata"]["uid"] for one in shadows}
     faults = [
         f"{pod['metadata']['name']} runs abroad for nobody"
-        for pod, uid in zip(there, served, strict=True)
-        if uid not in here
+        for uid, pod in served.items()
+        if uid not in at_home or pod["metadata"]["ownerReferences"][0]["uid"] not in wanted
     ]
     faults += [
-        f"{name} has no pod abroad" for uid, name in here.items() if uid not in served and uid not in ended
+        f"{pod['metadata']['name']} has no pod abroad"
+        for pod in here
+        if pod["status"].get("phase") != "Succeeded" and pod["metadata"]["uid"] not in served
     ]
-    faults += [f"pod of ShadowPod {uid} that is gone" for uid in owners if uid not in shadows]
-    faults += [f"ShadowPod {name} of nobody" for name in shadows.values() if name not in here.values()]
-    return faults
+    if len(served) != len(there):
+        faults.append("two pods abroad run for the same one")
+    names = {one["metadata"]["name"] for one in shadows} - set(at_home.values())
+    return [*faults, *(f"ShadowPod {name} is of nobody" for name in sorted(names))]
