@@ -14,7 +14,7 @@ SEEDS = range(1, 201)
 def test_a_seed_means_the_same_for_ever() -> None:
     run = plan_run(17)
     assert run.phase is Phase.OFFLOAD
-    assert str(run) == "seed 17: offload, gateway of rome killed after 5.22 s"
+    assert str(run) == "seed 17: offload, node of milan killed after 6.26 s"
     assert plan_run(17) == run
 
 

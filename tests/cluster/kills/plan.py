@@ -29,11 +29,11 @@ CLUSTERS = ("rome", "milan")
 
 WINDOW = {
     Phase.INSTALL: 12.0,
-    Phase.PEER: 12.0,
-    Phase.OFFLOAD: 10.0,
-    Phase.SCALE: 10.0,
+    Phase.PEER: 16.0,
+    Phase.OFFLOAD: 12.0,
+    Phase.SCALE: 14.0,
     Phase.DRAIN: 14.0,
-    Phase.UNPEER: 12.0,
+    Phase.UNPEER: 14.0,
     Phase.UNINSTALL: 16.0,
 }
 """Seconds from the start of a phase within which the kill falls: about what it takes where nothing is killed."""
