@@ -28,7 +28,7 @@ unit: prepare  ## Tests that need no cluster
 cluster: prepare  ## Tests on the lab's real clusters (root)
 	@.venv/bin/pytest -m "cluster and not endurance"
 
-endurance: prepare  ## The long tests: a thousand peers, a long life, three clusters (root, a quarter of an hour)
+endurance: prepare  ## The long tests: a thousand peers, a long life, three clusters, 200 kills (root, an hour)
 	@.venv/bin/pytest -m endurance
 
 bench: prepare  ## The figures of docs/benchmarks.md, taken anew on the lab

@@ -252,6 +252,39 @@ async def test_attempts_are_bounded() -> None:
         assert len(server.received) == 3
 
 
+UNANSWERED = 'Internal error occurred: failed calling webhook "tenants.validate.liqo.io": connection refused'
+
+
+def without_webhook(times: int) -> Handle:
+    """A server whose webhook does not answer the first `times` requests."""
+
+    async def handle(exchange: Exchange) -> None:
+        nonlocal times
+        times -= 1
+        if times >= 0:
+            await exchange.fail(500, "InternalError", UNANSWERED)
+        else:
+            await exchange.respond(201, secret())
+
+    return handle
+
+
+async def test_a_create_waits_for_a_webhook_whose_controller_is_starting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("isthmus.kube.session.WEBHOOK_PAUSE", 0.01)
+    async with talking(without_webhook(6), attempts=2, webhook_patience=5.0) as (client, server):
+        await client.create(SECRETS, secret(), "n")
+        assert len(server.received) == 7
+
+
+async def test_a_webhook_that_stays_away_is_told() -> None:
+    async with talking(without_webhook(100), webhook_patience=0.0) as (client, server):
+        with pytest.raises(errors.WebhookUnavailable, match="failed calling webhook"):
+            await client.create(SECRETS, secret(), "n")
+        assert len(server.received) == 1
+
+
 async def test_retry_after_beyond_the_time_limit_is_not_waited_for() -> None:
     async def handle(exchange: Exchange) -> None:
         await exchange.fail(429, "TooManyRequests", retry_after="60")

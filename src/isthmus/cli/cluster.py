@@ -19,6 +19,9 @@ from isthmus.kube.credentials import Credentials
 
 Side = Literal["local", "remote"]
 
+CONTROLLER_PATIENCE = 25.0
+"""Seconds a write waits for a controller that is just starting, and with it the webhooks; requests have 30."""
+
 
 @dataclass(slots=True)
 class Cluster:
@@ -55,7 +58,9 @@ async def connect(
 ) -> AsyncIterator[Cluster]:
     """A cluster, its connections closed at the end. Raises CommandError where the credentials are unusable."""
     try:
-        client = Client(credentials, user_agent="isthmus-cli", attempts=4)
+        client = Client(
+            credentials, user_agent="isthmus-cli", attempts=4, webhook_patience=CONTROLLER_PATIENCE
+        )
     except errors.ConfigurationError as error:
         flag = "--remote-kubeconfig" if side == "remote" else "--kubeconfig"
         raise CommandError(f"{side} cluster, {flag}: {error}") from error

@@ -62,7 +62,9 @@ class Client:
     Failed reads and idempotent writes are tried again with bounded, jittered back-off on connection
     errors, 429 (Retry-After honoured) and 5xx; `create` and JSON patches are retried only when the request
     surely did not reach the server or was answered 429. `timeout` bounds a request in seconds, all its attempts
-    and pauses included. Errors are those of `errors`; unusable credentials raise ConfigurationError here.
+    and pauses included. `webhook_patience` is how many seconds, within those, anything is tried again while an
+    admission webhook gives no answer: its controller may just be starting. Errors are those of `errors`;
+    unusable credentials raise ConfigurationError here.
     """
 
     def __init__(
@@ -72,9 +74,16 @@ class Client:
         user_agent: str = "isthmus",
         timeout: float = 30.0,
         attempts: int = 5,
+        webhook_patience: float = 0.0,
     ) -> None:
         self.credentials = credentials
-        self._session = Session(credentials, user_agent=user_agent, timeout=timeout, attempts=attempts)
+        self._session = Session(
+            credentials,
+            user_agent=user_agent,
+            timeout=timeout,
+            attempts=attempts,
+            webhook_patience=webhook_patience,
+        )
         self._codecs: dict[type[Object], Codec[Any]] = {}
 
     @property

@@ -109,3 +109,7 @@ class TooManyRequests(ApiError):
 
 class ServerError(ApiError):
     """5xx: the server, or something behind it such as a webhook, failed."""
+
+
+class WebhookUnavailable(ServerError):
+    """500: an admission webhook gave no answer, so that the request was not acted on."""

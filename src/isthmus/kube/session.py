@@ -19,7 +19,7 @@ from isthmus.kube.calls import Call
 from isthmus.kube.credentials import Credentials
 from isthmus.kube.decoding import Status
 from isthmus.kube.dial import dial, parse_endpoint
-from isthmus.kube.errors import ApiError, TransportError, Unauthorized
+from isthmus.kube.errors import ApiError, TransportError, Unauthorized, WebhookUnavailable
 from isthmus.kube.http import Connection, Traffic, render_request
 from isthmus.kube.pool import Pool
 from isthmus.kube.retry import jitter, plan_retry
@@ -28,6 +28,8 @@ CONNECT_TIMEOUT = 10.0
 MAX_BODY = 128 << 20
 """Bytes of a whole answer accepted; what is larger is read in pages or streamed."""
 MAX_ERROR_BODY = 1 << 20
+WEBHOOK_PAUSE = 0.5
+"""Seconds between two attempts while a webhook gives no answer."""
 
 _BY_CODE: dict[int, type[ApiError]] = {
     400: errors.BadRequest,
@@ -52,7 +54,15 @@ class Response(Struct, frozen=True):
 class Session:
     """One identity towards one API server; see the module's text."""
 
-    def __init__(self, credentials: Credentials, *, user_agent: str, timeout: float, attempts: int) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        user_agent: str,
+        timeout: float,
+        attempts: int,
+        webhook_patience: float = 0.0,
+    ) -> None:
         self._endpoint = parse_endpoint(
             credentials.server, credentials.tls_server_name, credentials.proxy_url
         )
@@ -60,6 +70,7 @@ class Session:
         self._generation = 0
         self._timeout = timeout
         self._attempts = max(1, attempts)
+        self._webhook_patience = webhook_patience
         self._fixed = [("Host", self._endpoint.authority), ("User-Agent", user_agent)]
         self._reachable = asyncio.Event()
         """Whether the last attempt to connect succeeded; at first unknown, which is as good."""
@@ -79,6 +90,7 @@ class Session:
         limit = self._timeout if timeout is None else timeout
         loop = asyncio.get_running_loop()
         deadline = loop.time() + limit
+        patience = loop.time() + self._webhook_patience
         attempt = 0
         while True:
             try:
@@ -92,8 +104,10 @@ class Session:
                 delay: float | None = 0.0
                 cause: errors.KubeError = error
             except (ApiError, TransportError) as error:
-                delay = plan_retry(error, attempt, idempotent=call.idempotent, random=jitter())
                 cause = error
+                delay = plan_retry(error, attempt, idempotent=call.idempotent, random=jitter())
+                if isinstance(error, WebhookUnavailable) and loop.time() < patience:
+                    delay, attempt = WEBHOOK_PAUSE, -1
             attempt += 1
             if delay is None or attempt >= self._attempts or loop.time() + delay >= deadline:
                 raise about(call, cause)
@@ -219,7 +233,8 @@ def error_of(purpose: str, status: int, details: Status, *, retry_after: float |
     if reason == "AlreadyExists":
         kind: type[ApiError] = errors.AlreadyExists
     elif status >= 500:
-        kind = errors.ServerError
+        unasked = "failed calling webhook" in (details.message or "")
+        kind = errors.WebhookUnavailable if unasked else errors.ServerError
     else:
         kind = _BY_CODE.get(status, ApiError)
     if retry_after is None and details.details is not None and details.details.retry_after_seconds:
