@@ -47,6 +47,8 @@ def report(text: str) -> None:
     epilog=examples(
         "isthmus lab up",
         "isthmus lab up --clusters 3 --workers 1 --kubernetes 1.37",
+        "# certificates that live three minutes, to see them renewed",
+        "isthmus lab up --certificate-life 3m",
         "isthmus lab kubeconfig milan > milan.kubeconfig",
         "isthmus lab kubectl rome get pods -A",
         "isthmus lab down",
@@ -61,13 +63,22 @@ def lab() -> None:
 @click.option("--workers", default=2, show_default=True, help="How many worker nodes in each.")
 @click.option("--kubernetes", default=binaries.DEFAULT_KUBERNETES, show_default=True, help="The version.")
 @click.option("--disjoint", is_flag=True, help="Give each cluster address ranges of its own.")
+@click.option(
+    "--certificate-life",
+    metavar="DURATION",
+    default="",
+    help="How long the certificates the clusters sign are valid, such as 3m. [default: a year]",
+)
 @translated
-def up(clusters: int, workers: int, kubernetes: str, disjoint: bool) -> None:
+def up(clusters: int, workers: int, kubernetes: str, disjoint: bool, certificate_life: str) -> None:
     """Bring clusters up: rome, milan, naples, ...
 
     The first time builds Kubernetes, which takes minutes; later it takes less than one.
     """
-    made = lifecycle.up(site_from_environment(), clusters, workers, kubernetes, report, disjoint=disjoint)
+    made = lifecycle.up(
+        site_from_environment(), clusters, workers, kubernetes, report,
+        disjoint=disjoint, certificate_life=certificate_life,
+    )  # fmt: skip
     report(f"try: isthmus lab kubectl {made[0].name} get nodes")
 
 
