@@ -47,8 +47,6 @@ def report(text: str) -> None:
     epilog=examples(
         "isthmus lab up",
         "isthmus lab up --clusters 3 --workers 1 --kubernetes 1.37",
-        "# certificates that live three minutes, to see them renewed",
-        "isthmus lab up --certificate-life 3m",
         "isthmus lab kubeconfig milan > milan.kubeconfig",
         "isthmus lab kubectl rome get pods -A",
         "isthmus lab down",
@@ -58,7 +56,13 @@ def lab() -> None:
     """Real Kubernetes clusters on this one machine, without Docker. Needs root."""
 
 
-@lab.command()
+@lab.command(
+    epilog=examples(
+        "isthmus lab up --clusters 3 --workers 1",
+        "# certificates that live three minutes, to see them renewed",
+        "isthmus lab up --certificate-life 3m",
+    )
+)
 @click.option("--clusters", default=2, show_default=True, help="How many clusters.")
 @click.option("--workers", default=2, show_default=True, help="How many worker nodes in each.")
 @click.option("--kubernetes", default=binaries.DEFAULT_KUBERNETES, show_default=True, help="The version.")
@@ -82,7 +86,7 @@ def up(clusters: int, workers: int, kubernetes: str, disjoint: bool, certificate
     report(f"try: isthmus lab kubectl {made[0].name} get nodes")
 
 
-@lab.command()
+@lab.command(epilog=examples("isthmus lab reboot milan-worker-1"))
 @click.argument("node")
 @translated
 def reboot(node: str) -> None:
@@ -91,7 +95,7 @@ def reboot(node: str) -> None:
     lab_reboot.reboot_node(site_from_environment(), node)
 
 
-@lab.command()
+@lab.command(epilog=examples("isthmus lab down"))
 @translated
 def down() -> None:
     """End the lab and remove all of it."""
@@ -99,7 +103,7 @@ def down() -> None:
         report("no lab is up")
 
 
-@lab.command()
+@lab.command(epilog=examples("isthmus lab kubeconfig milan > milan.kubeconfig"))
 @click.argument("name")
 @translated
 def kubeconfig(name: str) -> None:
@@ -122,7 +126,12 @@ class PassingOn(click.Command):
         return []
 
 
-@lab.command(cls=PassingOn, options_metavar="NAME [ARGUMENTS]...", add_help_option=False)
+@lab.command(
+    cls=PassingOn,
+    options_metavar="NAME [ARGUMENTS]...",
+    add_help_option=False,
+    epilog=examples("isthmus lab kubectl rome get pods -A"),
+)
 @translated
 def kubectl(name: str, words: tuple[str, ...]) -> None:
     """Run the stock kubectl of the lab's version against a cluster."""
@@ -133,7 +142,13 @@ def kubectl(name: str, words: tuple[str, ...]) -> None:
     os.execve(program, ["kubectl", *words], os.environ | {"KUBECONFIG": str(file)})
 
 
-@lab.command("exec", cls=PassingOn, options_metavar="NODE -- COMMAND...", add_help_option=False)
+@lab.command(
+    "exec",
+    cls=PassingOn,
+    options_metavar="NODE -- COMMAND...",
+    add_help_option=False,
+    epilog=examples("isthmus lab exec rome-worker-1 -- ip route"),
+)
 @translated
 def execute(name: str, words: tuple[str, ...]) -> None:
     """Run a command inside a node, or beside the control plane of a cluster.
@@ -149,12 +164,12 @@ def execute(name: str, words: tuple[str, ...]) -> None:
     os.execvp(entered[0], [*entered, "--", *command])
 
 
-@lab.group()
+@lab.group(epilog=examples("isthmus lab images build", "isthmus lab images load nginx.tar --cluster milan"))
 def images() -> None:
     """Build images and load them into the nodes."""
 
 
-@images.command()
+@images.command(epilog=examples("isthmus lab images load nginx.tar --cluster milan"))
 @click.argument("image", nargs=-1, required=True)
 @click.option("--cluster", help="Only into the nodes of this cluster.")
 @translated
@@ -164,7 +179,7 @@ def load(image: tuple[str, ...], cluster: str | None) -> None:
         lab_images.load(site_from_environment(), one, cluster, report)
 
 
-@images.command()
+@images.command(epilog=examples("isthmus lab images build", "isthmus lab images build --no-load"))
 @click.option("--load/--no-load", "wanted", default=True, show_default=True, help="Load it into the nodes.")
 @translated
 def build(wanted: bool) -> None:
@@ -181,7 +196,7 @@ def build(wanted: bool) -> None:
         lab_images.load(site, str(archive), None, report)
 
 
-@lab.command("status")
+@lab.command("status", epilog=examples("isthmus lab status", "isthmus lab status -o json"))
 @click.option("-o", "--output", type=click.Choice(["table", "names", "json"]), default="table")
 @translated
 def show_status(output: str) -> None:
