@@ -37,7 +37,7 @@ def pod(namespace: str, name: str, command: str) -> dict[str, Any]:
 
 
 class Load:
-    """Pods that are made, talked to and deleted in turn, a followed log and a long exec, all through the virtual node."""
+    """Pods that are made, talked to and deleted in turn, a followed log and a long exec, all through the node."""
 
     def __init__(self, rome: Cluster, milan: Cluster, namespace: str, folder: Path) -> None:
         self.rounds = 0

@@ -175,7 +175,7 @@ def test_three_renewals_under_load_are_noticed_by_nobody(brief: Pair, extended: 
 
 
 def test_a_provider_that_is_away_when_a_renewal_is_due_makes_up_for_it(brief: Pair) -> None:
-    rome, milan = brief
+    rome, _ = brief
     eventually(lambda: min(ends(rome)) > time.time() + LIFE / 2, within=LIFE, what="young certificates")
     before = read_certificates(rome)
     due = [end - LIFE / 3 for end in ends(rome)]

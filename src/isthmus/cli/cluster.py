@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from isthmus.cli.errors import CommandError
+from isthmus.cli.marks import MarkingClient
 from isthmus.cli.progress import Progress, Step
 from isthmus.kube import errors
 from isthmus.kube.client import Client
@@ -55,7 +56,7 @@ async def connect(
 ) -> AsyncIterator[Cluster]:
     """A cluster, its connections closed at the end. Raises CommandError where the credentials are unusable."""
     try:
-        client = Client(credentials, user_agent="isthmus-cli", attempts=4)
+        client = MarkingClient(credentials, user_agent="isthmus-cli", attempts=4)
     except errors.ConfigurationError as error:
         flag = "--remote-kubeconfig" if side == "remote" else "--kubeconfig"
         raise CommandError(f"{side} cluster, {flag}: {error}") from error
