@@ -53,6 +53,16 @@ def every_command(command: click.Command = root, path: tuple[str, ...] = ()) -> 
             yield from every_command(found, (*path, name))
 
 
+@pytest.mark.parametrize("words", sorted(every_command()), ids=" ".join)
+def test_every_command_takes_what_liqoctl_takes_on_every_command(words: tuple[str, ...]) -> None:
+    command = _find(words)
+    if isinstance(command, click.Group) or words[0] == "lab":
+        return
+    flags = [name for parameter in command.params for name in parameter.opts]
+    for flag in ("--skip-confirm", "--global-labels", "--global-annotations", "--verbose"):
+        assert flags.count(flag) == 1, "also when its help was asked for twice"
+
+
 ALIASES = {(verb, "ns"): (verb, "namespace") for verb in ("offload", "unoffload")}
 
 
