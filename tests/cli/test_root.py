@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -38,6 +39,52 @@ def test_help_of_each_command_has_examples(name: str) -> None:
     assert result.exit_code == 0
     assert "Examples:" in result.output
     assert f"isthmus {name}" in result.output
+
+
+def every_command(command: click.Command = root, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of every command and group there is, but the root."""
+    if path:
+        yield path
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from every_command(found, (*path, name))
+
+
+@pytest.mark.parametrize("words", sorted(every_command()), ids=" ".join)
+def test_every_command_takes_what_liqoctl_takes_on_every_command(words: tuple[str, ...]) -> None:
+    command = _find(words)
+    if isinstance(command, click.Group) or words[0] == "lab":
+        return
+    flags = [name for parameter in command.params for name in parameter.opts]
+    for flag in ("--skip-confirm", "--global-labels", "--global-annotations", "--verbose"):
+        assert flags.count(flag) == 1, "also when its help was asked for twice"
+
+
+ALIASES = {(verb, "ns"): (verb, "namespace") for verb in ("offload", "unoffload")}
+
+
+def _find(words: tuple[str, ...]) -> click.Command:
+    found: click.Command = root
+    for word in words:
+        assert isinstance(found, click.Group)
+        inner = found.get_command(click.Context(found), word)
+        assert inner is not None
+        found = inner
+    return found
+
+
+@pytest.mark.parametrize("words", sorted(every_command()), ids=" ".join)
+def test_help_of_every_command_says_what_it_does_with_an_example(words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(root, [*words, "--help"], prog_name="isthmus")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith(f"Usage: isthmus {' '.join(words)}")
+    shown, _, example = result.output.partition("Examples:")
+    wanted = words[:1] if isinstance(_find(words), click.Group) else ALIASES.get(words, words)
+    assert f"isthmus {' '.join(wanted)}" in example, "an example of the command itself"
+    assert len(shown.split("\n\n")[1].strip()) > 10, "a sentence before the options"
 
 
 def test_nothing_typed_shows_help(capsys: pytest.CaptureFixture[str]) -> None:

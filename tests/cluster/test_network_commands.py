@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -189,3 +190,55 @@ def test_the_consumer_can_serve(apart: Pair) -> None:
     )
     assert rome.get("gatewayserver", "milan", "-n", "liqo-tenant-milan")
     assert milan.get("gatewayclient", "rome", "-n", "liqo-tenant-rome")
+
+
+def printed(cluster: Cluster, *arguments: str) -> dict[str, Any]:
+    """The manifest that a command prints."""
+    done = isthmus(*arguments, "-o", "json", "--kubeconfig", str(cluster.kubeconfig))
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_two_operators_join_their_networks_by_exchanging_what_commands_print(apart: Pair) -> None:
+    """Each uses his own cluster only; what crosses are ranges, an address with a port, and two public keys."""
+    rome, milan = apart
+    for here, there in (apart, (milan, rome)):
+        told = printed(there, "generate", "configuration")
+        cidrs = told["spec"]["remote"]["cidr"]
+        isthmus(
+            *("create", "configuration", "--remote-cluster-id", there.name, "--wait"),
+            *("--remote-pod-cidr", cidrs["pod"][0], "--remote-external-cidr", cidrs["external"][0]),
+            *("--kubeconfig", str(here.kubeconfig)),
+        )
+        here.kubectl("apply", "-n", f"liqo-tenant-{there.name}", "-f", "-", stdin=json.dumps(told))
+    server, client = ("--kubeconfig", str(milan.kubeconfig)), ("--kubeconfig", str(rome.kubeconfig))
+    isthmus(
+        *("create", "gatewayserver", "--remote-cluster-id", "rome", "--service-type", "NodePort", "--wait"),
+        *server,
+    )
+    endpoint = milan.get("gatewayserver", "rome", "-n", "liqo-tenant-rome")["status"]["endpoint"]
+    isthmus(
+        *("create", "gatewayclient", "--remote-cluster-id", "milan", "--wait"),
+        *("--addresses", endpoint["addresses"][0], "--port", str(endpoint["port"]), *client),
+    )
+    key = printed(milan, "generate", "publickey", "--gateway-type", "server", "--gateway-name", "rome")
+    rome.kubectl("apply", "-n", "liqo-tenant-milan", "-f", "-", stdin=json.dumps(key))
+    key = printed(rome, "generate", "publickey", "--gateway-type", "client", "--gateway-name", "milan")
+    isthmus(
+        *("create", "publickey", "--remote-cluster-id", "rome", "--public-key", key["spec"]["publicKey"]),
+        *server,
+    )
+    eventually(
+        lambda: connection(rome, milan) == connection(milan, rome) == "Connected",
+        within=60,
+        what="the tunnel",
+    )
+    confirmed = ("--remote-cluster-id", "milan", "--skip-confirm", *client)
+    isthmus("delete", "gatewayclient", *confirmed)
+    isthmus("delete", "publickey", *confirmed)
+    isthmus("delete", "configuration", *confirmed)
+    confirmed = ("--remote-cluster-id", "rome", "--skip-confirm", *server)
+    isthmus("delete", "gatewayserver", *confirmed)
+    isthmus("delete", "publickey", *confirmed)
+    isthmus("delete", "configuration", *confirmed)
+    eventually(lambda: left(apart) == [], within=60, what="the end of all of it")

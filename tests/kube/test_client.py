@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -564,6 +565,61 @@ async def test_a_rotated_token_file_is_read_again(tmp_path: Path) -> None:
         file.write_text("new\n")
         client._session._authenticator._read_at = -1e9  # The ten seconds between two readings have passed.
         await client.get(SECRETS, "a", "n")
+
+
+async def test_renewed_credentials_are_used_without_interrupting_anything() -> None:
+    go_on = asyncio.Event()
+
+    async def handle(exchange: Exchange) -> None:
+        if exchange.path == "/log":
+            await exchange.start()
+            await exchange.chunk(b"one")
+            await go_on.wait()
+            await exchange.chunk(b"two")
+            await exchange.finish()
+        elif exchange.query.get("watch"):
+            await exchange.start()
+            await exchange.event("BOOKMARK", metadata={"resourceVersion": "9"})
+            await exchange.gone()
+        else:
+            await mirror(exchange)
+
+    async with talking(handle) as (client, server):
+        watch, log = client.watch(SECRETS), client.stream("GET", "/log")
+        assert (await anext(watch)).type == "BOOKMARK"
+        assert await anext(log) == b"one"
+        await client.get(SECRETS, "a", "n")
+        client.renew(Credentials(server.url, token=TOKEN[::-1]))
+        assert [event async for event in watch] == [], "a watch ends as if the server had ended it"
+        go_on.set()
+        assert b"".join([chunk async for chunk in log]) == b"two", "other streams go on"
+        await client.get(SECRETS, "a", "n")
+        before, after = (e for e in server.received if not e.query and e.path != "/log")
+    assert (before.headers["authorization"], after.headers["authorization"]) == (
+        f"Bearer {TOKEN}",
+        f"Bearer {TOKEN[::-1]}",
+    )
+    assert before.connection != after.connection, "connections of the old identity are not used again"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"server": "http://127.0.0.1:1"}, "for another server"),
+        ({"client_certificate_data": "no", "client_key_data": "PEM"}, "unusable"),
+    ],
+)
+async def test_what_cannot_replace_the_credentials_changes_nothing(change: dict[str, str], said: str) -> None:
+    ca = trustme.CA()
+    leaf = ca.issue_cert("127.0.0.1")
+    tls = server_context(leaf.cert_chain_pems[0].bytes().decode(), leaf.private_key_pem.bytes().decode())
+    async with FakeServer(mirror, tls) as server:
+        present = Credentials(server.url, ca_data=ca.cert_pem.bytes().decode(), token=TOKEN)
+        async with Client(present) as client:
+            with pytest.raises(errors.ConfigurationError, match=said):
+                client.renew(replace(present, **change))
+            await client.get(SECRETS, "a", "n")
+            assert client.credentials == present
 
 
 class TestProxy:

@@ -96,7 +96,8 @@ def identity(type_: str = "ControlPlane", **params: Any) -> Identity:
 
 def params(**fields: Any) -> AuthParams:
     """AuthParams with usable values."""
-    return AuthParams(ca=encode(PEM), signed_crt=encode(PEM), api_server="https://milan:6443", **fields)
+    usable = {"ca": encode(PEM), "signed_crt": encode(PEM), "api_server": "https://milan:6443"}
+    return AuthParams(**{**usable, **fields})
 
 
 PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import msgspec
+import pytest
 
 from isthmus.api.authentication import Tenant
 from isthmus.api.core import ForeignClusterStatus
@@ -12,9 +14,10 @@ from isthmus.api.offloading import VirtualNode
 from isthmus.kube.builtin import Node
 from isthmus.kube.objects import Object
 from isthmus.peering.peer_summaries import Facts, find_role, plan_status, summarize
-from isthmus.peering.peers import ERROR, ESTABLISHED, Peer
+from isthmus.peering.peers import ERROR, ESTABLISHED, Peer, Refusal
 
 from .objects import decode, identity, params, slice_, tenant
+from .test_validity import SAMPLE
 
 NOW = "2026-11-23T12:00:00Z"
 NOTHING: dict[str, Any] = {
@@ -85,6 +88,30 @@ def test_a_provider() -> None:
     assert conditions(summary(facts(identities=[identity()])), "authentication") == {
         "AuthIdentityControlPlaneStatus": "NotReady"
     }
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason", "message"),
+    [
+        ("permissions", "IdentityRefused", "allows it nothing"),
+        ("certificate", "CertificateRefused", "valid until 2027-01-01 00:00:00 UTC"),
+        ("kubeconfig", "IdentityUnusable", "see the events of its Secret"),
+    ],
+)
+def test_a_provider_that_keeps_us_out(refusal: Refusal, reason: str, message: str) -> None:
+    peer = Peer("milan")
+    peer.refusal = refusal
+    given = identity()
+    given = msgspec.structs.replace(
+        given,
+        spec=msgspec.structs.replace(
+            given.spec, auth_params=params(signed_crt=base64.b64encode(SAMPLE.encode()).decode())
+        ),
+    )
+    found = summary(facts(identities=[given], secrets=[SECRET], peer=peer))
+    [one] = found["modules"]["authentication"]["conditions"]
+    assert (one["status"], one["reason"]) == ("NotReady", reason)
+    assert message in one["message"]
 
 
 def test_what_is_known_of_the_api_server_survives_a_restart() -> None:

@@ -51,6 +51,8 @@ def test_what_is_stored_can_be_read_again_and_has_no_owner() -> None:
     assert "ownerReferences" not in manifest["metadata"]
     assert read_stored(decode(Secret, manifest)) == certificate
     assert read_stored(Secret()) is None
+    late = Certificate(SAMPLE.encode(), read_validity(SAMPLE).since(read_validity(SAMPLE).not_before + 300))
+    assert read_stored(decode(Secret, forge_stored(request(), late))) == late
 
 
 @given(st.lists(st.binary(max_size=4), max_size=3), st.lists(st.binary(max_size=4), max_size=3))

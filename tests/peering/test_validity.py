@@ -57,6 +57,16 @@ def test_renewed_after_two_thirds_of_its_life() -> None:
     assert renewal_delay(validity, 9000.0) == MINIMUM_DELAY
 
 
+def test_a_life_is_counted_from_the_signing() -> None:
+    """Kubernetes dates back by five minutes: of a certificate for two minutes two thirds were over at once."""
+    signed = 1000.0
+    dated_back = Validity(signed - 300, signed + 120)
+    assert dated_back.renewal < signed
+    assert dated_back.since(signed).renewal == signed + 80
+    assert Validity(1000.0, 4000.0).since(900.0) == Validity(1000.0, 4000.0)
+    assert Validity(1000.0, 4000.0).since(9000.0).renewal == 4000.0
+
+
 SAMPLE = certificate(datetime.datetime(2026, 1, 1, tzinfo=UTC), datetime.datetime(2027, 1, 1, tzinfo=UTC))
 
 

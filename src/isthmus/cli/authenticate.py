@@ -10,6 +10,7 @@ from isthmus.cli.authentication import authenticate as make_identity
 from isthmus.cli.cluster import connect
 from isthmus.cli.errors import MISUSED, CommandError
 from isthmus.cli.execution import run
+from isthmus.cli.marks import mark_options
 from isthmus.cli.network_check import find_in_band_proxy
 from isthmus.cli.options import (
     cluster_options,
@@ -50,6 +51,7 @@ from isthmus.kube.credentials import Credentials
     "--proxy-url", metavar="URL", default="", help="HTTP proxy through which the provider is reached."
 )
 @timeout_option("2m")
+@mark_options
 @verbose_option
 def authenticate(credentials: Credentials, remote_credentials: Credentials, **flags: Any) -> None:
     """Get this cluster an identity on another.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from isthmus.cli.errors import CommandError
+from isthmus.cli.marks import MarkingClient
 from isthmus.cli.progress import Progress, Step
 from isthmus.kube import errors
 from isthmus.kube.client import Client
@@ -58,7 +59,7 @@ async def connect(
 ) -> AsyncIterator[Cluster]:
     """A cluster, its connections closed at the end. Raises CommandError where the credentials are unusable."""
     try:
-        client = Client(
+        client = MarkingClient(
             credentials, user_agent="isthmus-cli", attempts=4, webhook_patience=CONTROLLER_PATIENCE
         )
     except errors.ConfigurationError as error:

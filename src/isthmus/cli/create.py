@@ -19,10 +19,11 @@ from isthmus.cli.create_options import created, named
 from isthmus.cli.errors import MISUSED, CommandError
 from isthmus.cli.execution import run
 from isthmus.cli.manual import make_namespace, open_site, print_manifest, require_namespace
-from isthmus.cli.options import examples
+from isthmus.cli.options import examples, switch_option
 from isthmus.cli.parameters import Assignment, Count, Quantity
 from isthmus.cli.progress import Progress
 from isthmus.cli.resources import (
+    FILLED_BY_CONTROLLER,
     Provider,
     Request,
     await_virtual_node,
@@ -30,6 +31,7 @@ from isthmus.cli.resources import (
     request_resources,
 )
 from isthmus.cli.waiting import Deadline
+from isthmus.cli.writes import write
 from isthmus.kube.builtin import SECRETS
 from isthmus.kube.credentials import Credentials
 from isthmus.peering.handshake import MAXIMUM_SLICE_NAME, forge_nonce_secret, forge_resource_slice
@@ -56,6 +58,7 @@ for _each in (configuration, gatewayserver, gatewayclient, publickey, virtualnod
         "isthmus get nonce --remote-cluster-id rome",
     )
 )
+@switch_option("--wait", True, "Wait until it can be read.")
 @created
 def nonce(credentials: Credentials, **flags: Any) -> None:
     """Create the nonce a consumer has to sign.
@@ -74,6 +77,10 @@ async def _nonce(credentials: Credentials, flags: dict[str, Any]) -> None:
             print_manifest(SECRETS, forge_nonce_secret(consumer, site.namespace), flags["output"])
             return
         await make_namespace(site, progress)
+        if not flags["wait"]:
+            await write(site.cluster.client, SECRETS, forge_nonce_secret(consumer, site.namespace), deadline)
+            click.echo(f"the nonce for {consumer} is asked for")
+            return
         await obtain_nonce(site.cluster, consumer, site.namespace, progress, deadline)
     click.echo(f"{consumer} can sign what isthmus get nonce --remote-cluster-id {consumer} prints")
 
@@ -92,6 +99,7 @@ async def _nonce(credentials: Credentials, flags: dict[str, Any]) -> None:
 @click.option("--pods", type=Count(), help="Pods to ask for. [default: the provider's]")
 @click.option("--resource", type=Assignment(), multiple=True, help="Any other resource; repeatable.")
 @click.option("--no-virtual-node", is_flag=True, help="Make no virtual node of the resources.")
+@switch_option("--wait", True, "Wait until it is decided on and the virtual node is Ready.")
 @created
 def resourceslice(credentials: Credentials, **flags: Any) -> None:
     """Ask a provider for resources.
@@ -115,18 +123,22 @@ async def _resourceslice(credentials: Credentials, request: Request, flags: dict
     progress, deadline = Progress(), Deadline(flags["timeout"])
     provider = flags["remote_cluster_id"]
     async with open_site(credentials, flags["namespace"], provider, flags["tenant_namespace"]) as site:
+        manifest = forge_resource_slice(
+            provider,
+            site.namespace,
+            name=request.name,
+            class_=request.class_,
+            resources=request.resources,
+            create_virtual_node=request.create_virtual_node,
+        )
         if flags["output"]:
-            manifest = forge_resource_slice(
-                provider,
-                site.namespace,
-                name=request.name,
-                class_=request.class_,
-                resources=request.resources,
-                create_virtual_node=request.create_virtual_node,
-            )
             print_manifest(RESOURCE_SLICES, manifest, flags["output"])
             return
         require_namespace(site)
+        if not flags["wait"]:
+            await write(site.cluster.client, RESOURCE_SLICES, manifest, deadline, kept=FILLED_BY_CONTROLLER)
+            click.echo(f"resource slice {request.name} of {provider} is asked for")
+            return
         whom = Provider(site.cluster, site.namespace, provider)
         granted = await request_resources(whom, request, progress, deadline)
         if granted and request.create_virtual_node:

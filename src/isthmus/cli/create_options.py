@@ -14,6 +14,7 @@ from isthmus.cli.manual import (
     remote_cluster_id_option,
     tenant_namespace_option,
 )
+from isthmus.cli.marks import mark_options
 from isthmus.cli.options import timeout_option
 from isthmus.cli.parameters import DNS_LABEL_RULE
 
@@ -21,9 +22,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def created(command: F) -> F:
-    """Add --remote-cluster-id, --tenant-namespace, -o, --timeout and the cluster's flags."""
+    """Add --remote-cluster-id, --tenant-namespace, -o, --timeout, the global marks and the cluster's flags."""
     output = manifest_output_option("", "Print the object as JSON or YAML instead of creating it.")
-    options = output(timeout_option("2m")(one_cluster(command)))
+    options = output(timeout_option("2m")(one_cluster(mark_options(command))))
     return remote_cluster_id_option(tenant_namespace_option(options))
 
 

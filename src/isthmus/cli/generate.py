@@ -31,6 +31,7 @@ from isthmus.cli.manual import (
     require_namespace,
     tenant_namespace_option,
 )
+from isthmus.cli.marks import mark_options
 from isthmus.cli.network_check import read_ranges
 from isthmus.cli.network_keys import read_gateway_key
 from isthmus.cli.network_plan import forge_configuration, forge_public_key
@@ -68,7 +69,7 @@ def generate() -> None:
 
 def _printed(command: Any) -> Any:
     output = manifest_output_option("yaml", "Print as JSON or YAML.")
-    return one_cluster(output(timeout_option("2m")(command)))
+    return one_cluster(mark_options(output(timeout_option("2m")(command))))
 
 
 def _remote_tenant_namespace_option(command: Any) -> Any:
@@ -291,6 +292,7 @@ async def _await_tenant(site: Site, progress: Progress, deadline: Deadline) -> T
     help="Use an RSA key, for API servers that refuse Ed25519; auto does as the cluster itself.",
 )
 @click.option("--api-server-url", metavar="URL", default="", help="Its server. [default: as peers are told]")
+@mark_options
 @one_cluster
 def peering_user(credentials: Credentials, **flags: Any) -> None:
     """Print the kubeconfig of a user who may peer one consumer with this cluster, and no more.

@@ -105,6 +105,9 @@ def render_cluster(report: dict[str, Any]) -> str:
         ("clusterID", "role", "authenticationStatus", "offloadingStatus", "networkingStatus"),
         "none; see isthmus peer --help",
     )
+    for each in peers:
+        if "Unhealthy" in each.values():
+            text += f"  ! isthmus info peer {each['clusterID']} says what is wrong and what to do\n"
     text += "\nOffloaded namespaces\n"
     return text + _table(
         report["namespaces"],
@@ -152,21 +155,33 @@ def _render_peer(name: str, peer: dict[str, Any]) -> str:
     text = f"{name} ({peer['role']})\n"
     text += f"  Authentication: {authentication['status']}\n"
     text += render_fields({"API server": authentication["apiServerAddr"]}, indent="    ")
+    for each in authentication["identities"]:
+        if each["validUntil"]:
+            text += f"    Identity {each['name']}: valid until {each['validUntil']}\n"
     text += _alerts(authentication["alerts"])
     for each in authentication["resourceSlices"]:
         state = "accepted" if each["accepted"] else "not accepted"
-        text += f"    Resource slice {each['name']}: {each['action'].lower()}, {state}{_amounts(each['resources'])}\n"
+        text += f"    Resource slice {each['name']}: {each['action'].lower()}, {state}"
+        text += f"{', cordoned' if each['cordoned'] else ''}{_amounts(each['resources'], each['used'])}\n"
         text += _alerts([each["alert"]] if each["alert"] else [])
     text += f"  Offloading: {offloading['status']}\n"
     text += _alerts(offloading["alerts"])
     for each in offloading["virtualNodes"]:
-        text += f"    Virtual node {each['name']}: {each['status']}{_amounts(each['resources'])}\n"
+        text += (
+            f"    Virtual node {each['name']}: {each['status']}{_amounts(each['resources'], each['used'])}\n"
+        )
     text += f"  Networking: {peer['network']['status']}\n"
     return text + render_peer_network(peer["network"]) + _alerts(peer["network"]["alerts"])
 
 
-def _amounts(resources: dict[str, Any]) -> str:
-    return f" ({', '.join(f'{name} {amount}' for name, amount in resources.items())})" if resources else ""
+def _amounts(resources: dict[str, Any], used: dict[str, str]) -> str:
+    if not resources:
+        return ""
+    parts = (
+        f"{name} {used[name]} of {amount}" if used.get(name, "0") != "0" else f"{name} {amount}"
+        for name, amount in resources.items()
+    )
+    return f" ({', '.join(parts)})"
 
 
 def _alerts(lines: list[str]) -> str:

@@ -56,22 +56,37 @@ def lab() -> None:
     """Real Kubernetes clusters on this one machine, without Docker. Needs root."""
 
 
-@lab.command()
+@lab.command(
+    epilog=examples(
+        "isthmus lab up --clusters 3 --workers 1",
+        "# certificates that live three minutes, to see them renewed",
+        "isthmus lab up --certificate-life 3m",
+    )
+)
 @click.option("--clusters", default=2, show_default=True, help="How many clusters.")
 @click.option("--workers", default=2, show_default=True, help="How many worker nodes in each.")
 @click.option("--kubernetes", default=binaries.DEFAULT_KUBERNETES, show_default=True, help="The version.")
 @click.option("--disjoint", is_flag=True, help="Give each cluster address ranges of its own.")
+@click.option(
+    "--certificate-life",
+    metavar="DURATION",
+    default="",
+    help="How long the certificates the clusters sign are valid, such as 3m. [default: a year]",
+)
 @translated
-def up(clusters: int, workers: int, kubernetes: str, disjoint: bool) -> None:
+def up(clusters: int, workers: int, kubernetes: str, disjoint: bool, certificate_life: str) -> None:
     """Bring clusters up: rome, milan, naples, ...
 
     The first time builds Kubernetes, which takes minutes; later it takes less than one.
     """
-    made = lifecycle.up(site_from_environment(), clusters, workers, kubernetes, report, disjoint=disjoint)
+    made = lifecycle.up(
+        site_from_environment(), clusters, workers, kubernetes, report,
+        disjoint=disjoint, certificate_life=certificate_life,
+    )  # fmt: skip
     report(f"try: isthmus lab kubectl {made[0].name} get nodes")
 
 
-@lab.command()
+@lab.command(epilog=examples("isthmus lab reboot milan-worker-1"))
 @click.argument("node")
 @translated
 def reboot(node: str) -> None:
@@ -80,7 +95,7 @@ def reboot(node: str) -> None:
     lab_reboot.reboot_node(site_from_environment(), node)
 
 
-@lab.command()
+@lab.command(epilog=examples("isthmus lab down"))
 @translated
 def down() -> None:
     """End the lab and remove all of it."""
@@ -88,7 +103,7 @@ def down() -> None:
         report("no lab is up")
 
 
-@lab.command()
+@lab.command(epilog=examples("isthmus lab kubeconfig milan > milan.kubeconfig"))
 @click.argument("name")
 @translated
 def kubeconfig(name: str) -> None:
@@ -111,7 +126,12 @@ class PassingOn(click.Command):
         return []
 
 
-@lab.command(cls=PassingOn, options_metavar="NAME [ARGUMENTS]...", add_help_option=False)
+@lab.command(
+    cls=PassingOn,
+    options_metavar="NAME [ARGUMENTS]...",
+    add_help_option=False,
+    epilog=examples("isthmus lab kubectl rome get pods -A"),
+)
 @translated
 def kubectl(name: str, words: tuple[str, ...]) -> None:
     """Run the stock kubectl of the lab's version against a cluster."""
@@ -122,7 +142,13 @@ def kubectl(name: str, words: tuple[str, ...]) -> None:
     os.execve(program, ["kubectl", *words], os.environ | {"KUBECONFIG": str(file)})
 
 
-@lab.command("exec", cls=PassingOn, options_metavar="NODE -- COMMAND...", add_help_option=False)
+@lab.command(
+    "exec",
+    cls=PassingOn,
+    options_metavar="NODE -- COMMAND...",
+    add_help_option=False,
+    epilog=examples("isthmus lab exec rome-worker-1 -- ip route"),
+)
 @translated
 def execute(name: str, words: tuple[str, ...]) -> None:
     """Run a command inside a node, or beside the control plane of a cluster.
@@ -138,12 +164,12 @@ def execute(name: str, words: tuple[str, ...]) -> None:
     os.execvp(entered[0], [*entered, "--", *command])
 
 
-@lab.group()
+@lab.group(epilog=examples("isthmus lab images build", "isthmus lab images load nginx.tar --cluster milan"))
 def images() -> None:
     """Build images and load them into the nodes."""
 
 
-@images.command()
+@images.command(epilog=examples("isthmus lab images load nginx.tar --cluster milan"))
 @click.argument("image", nargs=-1, required=True)
 @click.option("--cluster", help="Only into the nodes of this cluster.")
 @translated
@@ -153,7 +179,7 @@ def load(image: tuple[str, ...], cluster: str | None) -> None:
         lab_images.load(site_from_environment(), one, cluster, report)
 
 
-@images.command()
+@images.command(epilog=examples("isthmus lab images build", "isthmus lab images build --no-load"))
 @click.option("--load/--no-load", "wanted", default=True, show_default=True, help="Load it into the nodes.")
 @translated
 def build(wanted: bool) -> None:
@@ -170,7 +196,7 @@ def build(wanted: bool) -> None:
         lab_images.load(site, str(archive), None, report)
 
 
-@lab.command("status")
+@lab.command("status", epilog=examples("isthmus lab status", "isthmus lab status -o json"))
 @click.option("-o", "--output", type=click.Choice(["table", "names", "json"]), default="table")
 @translated
 def show_status(output: str) -> None:

@@ -17,6 +17,7 @@ from isthmus.cli import installation
 from isthmus.cli.authentication import ensure_namespace
 from isthmus.cli.cluster import Cluster, connect, step
 from isthmus.cli.errors import MISUSED, CommandError
+from isthmus.cli.marks import marked
 from isthmus.cli.options import cluster_options, namespace_option, verbose_option
 from isthmus.cli.parameters import ClusterId
 from isthmus.cli.preflight import find_tenant_namespace
@@ -123,7 +124,8 @@ async def make_namespace(site: Site, progress: Progress) -> None:
 
 
 def complete(resource: Resource[Any], manifest: Manifest) -> Manifest:
-    """The manifest as a file has it: with apiVersion and kind in front, without an empty namespace."""
+    """The manifest as a file has it: with apiVersion and kind in front and its marks, without an empty namespace."""
+    manifest = marked(resource, manifest)
     metadata = {key: value for key, value in manifest["metadata"].items() if value != ""}
     return {
         "apiVersion": resource.api_version,

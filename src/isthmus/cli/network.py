@@ -9,6 +9,7 @@ import click
 from isthmus.cli.cluster import connect
 from isthmus.cli.errors import MISUSED, CommandError
 from isthmus.cli.execution import run
+from isthmus.cli.marks import mark_options
 from isthmus.cli.network_check import plan_tunnel, read_ranges, require_networking
 from isthmus.cli.network_connect import join_networks
 from isthmus.cli.network_options import network_options, read_wish
@@ -104,6 +105,7 @@ def _removal_options(command: Any) -> Any:
         "    --gw-client-port 51840",
     ),
 )
+@mark_options
 @_two_clusters
 @network_options
 @_template_options

@@ -17,6 +17,7 @@ from isthmus.cli import installation
 from isthmus.cli.cluster import Cluster, connect, explained, step
 from isthmus.cli.errors import CommandError
 from isthmus.cli.execution import run
+from isthmus.cli.marks import mark_options, marked
 from isthmus.cli.namespaces import pick_namespaces
 from isthmus.cli.options import (
     cluster_options,
@@ -98,6 +99,7 @@ def offload() -> None:
 @namespace_option
 @output_option
 @timeout_option("20s")
+@mark_options
 @verbose_option
 def namespace(credentials: Credentials, namespace: str, **flags: Any) -> None:
     """Extend namespaces to other clusters.
@@ -183,7 +185,8 @@ async def _offload(credentials: Credentials, liqo_namespace: str, wish: Wish) ->
             await _check_changeable(cluster, name, wish.spec)
         manifests = [forge_offloading(name, wish.spec) for name in picked]
         if wish.output:
-            print_document(manifests[0] if len(manifests) == 1 else as_list(manifests), wish.output)
+            shown = [marked(NAMESPACE_OFFLOADINGS, one) for one in manifests]
+            print_document(shown[0] if len(shown) == 1 else as_list(shown), wish.output)
             return
         for name, manifest in zip(picked, manifests, strict=True):
             with step(progress, f"Namespace {name}", cluster) as current:

@@ -17,6 +17,7 @@ from isthmus.cli.authentication import authenticate
 from isthmus.cli.cluster import connect
 from isthmus.cli.errors import CommandError
 from isthmus.cli.execution import run
+from isthmus.cli.marks import mark_options
 from isthmus.cli.network_check import (
     find_in_band_proxy,
     plan_tunnel,
@@ -111,6 +112,7 @@ class Wish:
 )
 @click.option("--in-band", is_flag=True, help="Reach the provider's API server through the tunnel.")
 @timeout_option("10m")
+@mark_options
 @verbose_option
 def peer(credentials: Credentials, remote_credentials: Credentials, **flags: Any) -> None:
     """Let this cluster use the resources of another.

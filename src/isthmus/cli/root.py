@@ -63,6 +63,31 @@ SECTIONS: dict[str, dict[str, Entry]] = {
 ENTRIES: dict[str, Entry] = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 
 
+OWN = frozenset({"lab"})
+"""Commands that liqoctl has nothing like."""
+GLOBAL_FLAGS = {
+    "--skip-confirm": True,
+    "--global-labels": False,
+    "--global-annotations": False,
+    "--verbose": True,
+}
+"""liqoctl takes these on every command; whether each is a switch."""
+
+
+def take_global_flags(command: click.Command) -> None:
+    """Have a command and those below it take liqoctl's global flags, unseen where they change nothing."""
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            take_global_flags(inner)
+        return
+    present = {name for parameter in command.params for name in parameter.opts}
+    for flag, switch in GLOBAL_FLAGS.items():
+        if flag not in present:
+            command.params.append(
+                click.Option([flag], is_flag=switch, multiple=not switch, hidden=True, expose_value=False)
+            )
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are run or asked for help."""
 
@@ -78,6 +103,8 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(entry.module), cmd_name)
         if not isinstance(command, click.Command):
             raise TypeError(f"{entry.module}.{cmd_name} is no click command")
+        if cmd_name not in OWN:
+            take_global_flags(command)
         return command
 
     def resolve_command(

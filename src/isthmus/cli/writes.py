@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from isthmus.cli.errors import CommandError
+from isthmus.cli.marks import marked
 from isthmus.cli.waiting import Deadline
 from isthmus.kube.client import Client
 from isthmus.kube.errors import AlreadyExists, Conflict, TransportError
@@ -34,6 +35,7 @@ async def write(
     Labels and annotations are added to what is there. An object that is being deleted is waited for and made
     anew. True where something was written. Raises KubeError, or CommandError at the deadline.
     """
+    manifest = marked(resource, manifest)
     try:
         async with asyncio.timeout(deadline.left()):
             while True:

@@ -42,6 +42,14 @@ class Authenticator:
             )
         self._renewable = bool(credentials.token_file) or credentials.exec is not None
 
+    def renew(self, credentials: Credentials) -> None:
+        """Be somebody else from the next connection on. Raises ConfigurationError, and stays as it was."""
+        fresh = Authenticator(credentials, self._secure)
+        self._credentials, self._renewable = credentials, fresh._renewable
+        self._token, self._certificate, self.context = fresh._token, fresh._certificate, fresh.context
+        self._expires = self._read_at = None
+        self.generation += 1
+
     async def authorization(self) -> str:
         """The Authorization header's value, "" without a token. Raises ConfigurationError."""
         if self._renewable and self._outdated():

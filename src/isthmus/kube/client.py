@@ -25,7 +25,7 @@ from isthmus.kube.calls import (
 )
 from isthmus.kube.credentials import Credentials
 from isthmus.kube.decoding import Codec, WatchEvent
-from isthmus.kube.errors import Conflict, Expired, NotFound, TransportError
+from isthmus.kube.errors import ConfigurationError, Conflict, Expired, NotFound, TransportError
 from isthmus.kube.objects import Manifest, Object
 from isthmus.kube.resource import Resource
 from isthmus.kube.session import Response, Session, about
@@ -90,6 +90,17 @@ class Client:
     def traffic(self) -> tuple[int, int]:
         """Bytes sent and received so far, inside TLS; upgraded connections count up to their upgrade."""
         return self._session.traffic.sent, self._session.traffic.received
+
+    def renew(self, credentials: Credentials) -> None:
+        """Go on with renewed credentials for the same server, without interrupting anything: requests use them
+        from the next one on, watches are opened anew, other streams go on as they began.
+
+        Raises ConfigurationError where they are unusable or for another server; then nothing has changed.
+        """
+        if credentials.route != self.credentials.route:
+            raise ConfigurationError("the renewed credentials are for another server: make a new client")
+        self._session.renew(credentials)
+        self.credentials = credentials
 
     async def close(self) -> None:
         """Close every connection; requests under way fail with TransportError."""

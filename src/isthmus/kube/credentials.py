@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,13 @@ class Credentials:
     token_file: str = ""
     exec: dict[str, Any] | None = None
     proxy_url: str = ""
+
+    @property
+    def route(self) -> Credentials:
+        """Where the API server is and what it is verified by, without what proves who we are."""
+        return replace(
+            self, client_certificate_data="", client_key_data="", token="", token_file="", exec=None
+        )
 
     def __repr__(self) -> str:
         return f"Credentials(server={self.server!r}, namespace={self.namespace!r})"

@@ -154,6 +154,13 @@ class Connection(asyncio.Protocol):
         self._wake()
         self.abort()
 
+    def finish(self) -> None:
+        """End a stream as if its sender had: whoever reads gets what has come, then b""; then it is closed."""
+        if not self._complete and self._error is None:
+            self._complete, self._keep = True, False
+        self._wake()
+        self.abort()
+
     def abort(self) -> None:
         """Close at once, without waiting for the other side."""
         if self._transport is not None:

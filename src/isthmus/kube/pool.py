@@ -63,8 +63,7 @@ class Pool:
     def leave(self, connection: Connection) -> None:
         """End the use of a connection: it is kept when its answer was read to the end, else closed."""
         connection.park()
-        outdated = connection.credentials != self._credentials
-        if self._closed or outdated or not connection.reusable:
+        if self._closed or self.is_outdated(connection) or not connection.reusable:
             self._discard(connection)
             return
         loop = asyncio.get_running_loop()
@@ -77,11 +76,12 @@ class Pool:
         """A connection outside the slots, to be ended with `discard`. Raises TransportError."""
         if self._closed:
             raise TransportError("the client is closed", sent=False)
+        credentials = self._credentials
         connection = await self._dial(timeout)
         if self._closed:
             connection.abort()
             raise TransportError("the client is closed", sent=False)
-        connection.credentials = self._credentials
+        connection.credentials = credentials
         self._open.add(connection)
         connection.closed.add_done_callback(lambda _: self._open.discard(connection))
         return connection
@@ -105,6 +105,10 @@ class Pool:
     def hand_over(self, connection: Connection) -> None:
         """A connection got with `open` belongs to another now, who closes it."""
         self._open.discard(connection)
+
+    def is_outdated(self, connection: Connection) -> bool:
+        """Whether a connection was made with credentials that are out of date."""
+        return connection.credentials != self._credentials
 
     def forget_kept(self) -> None:
         """Close the kept connections: they were made with credentials that are out of date."""

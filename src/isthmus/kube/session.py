@@ -77,6 +77,16 @@ class Session:
         self._reachable.set()
         self.traffic = Traffic()
         self._pool = Pool(self._dial)
+        self._watches: set[Connection] = set()
+
+    def renew(self, credentials: Credentials) -> None:
+        """Go on as the renewed identity: requests from the next one on, watches by ending so that they are opened
+        anew. Other streams and what is under way come to their end as they began. Raises ConfigurationError.
+        """
+        self._authenticator.renew(credentials)
+        self._forget()
+        for connection in list(self._watches):
+            connection.finish()
 
     async def close(self) -> None:
         """Close every connection; what is under way fails with TransportError."""
@@ -118,7 +128,7 @@ class Session:
     ) -> Connection:
         """Send on a connection of its own and wait for the answer's head; the caller ends it with `end`.
 
-        With `again` that of a stream that ended a moment ago is taken over, where there is one.
+        With `again`, for watches, that of one that ended a moment ago is taken over, where there is one.
         Not tried again. Raises ApiError where the status is not `expect` (0: any of 200 to 299), else
         TransportError.
         """
@@ -144,10 +154,15 @@ class Session:
             if isinstance(error, TransportError):
                 raise about(call, error) from None
             raise
+        if again:
+            self._watches.add(connection)
+            if self._pool.is_outdated(connection):
+                connection.finish()
         return connection
 
     def end(self, connection: Connection) -> None:
         """End the use of a connection got with `open`; one whose answer did not come to its end is closed."""
+        self._watches.discard(connection)
         self._pool.leave(connection)
 
     def hand_over(self, connection: Connection) -> None:
@@ -191,8 +206,7 @@ class Session:
     async def _render(self, call: Call) -> bytes:
         authorization = await self._authenticator.authorization()
         if self._generation != self._authenticator.generation:
-            self._generation = self._authenticator.generation
-            self._pool.forget_kept()
+            self._forget()
         headers = [*self._fixed, ("Accept", call.accept)]
         if authorization:
             headers.append(("Authorization", authorization))
@@ -200,6 +214,10 @@ class Session:
             headers.append(("Content-Type", call.content_type))
         headers += call.headers
         return render_request(call.method, self._endpoint.prefix + call.target, headers, call.body)
+
+    def _forget(self) -> None:
+        self._generation = self._authenticator.generation
+        self._pool.forget_kept()
 
     async def _dial(self, timeout: float) -> Connection:
         try:

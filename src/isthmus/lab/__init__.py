@@ -40,10 +40,16 @@ def up(
     kubernetes: str = "1.36",
     report: Report = silent,
     disjoint: bool = False,
+    certificate_life: str = "",
 ) -> tuple[Cluster, ...]:
-    """Bring the lab up and return its clusters when pods can run in each. Raises LabError."""
+    """Bring the lab up and return its clusters when pods can run in each. Raises LabError.
+
+    `certificate_life` ("3m") is how long the certificates that the clusters sign are valid, else a year.
+    """
     site = site_from_environment()
-    return lifecycle.up(site, clusters, workers, kubernetes, report, disjoint=disjoint)
+    return lifecycle.up(
+        site, clusters, workers, kubernetes, report, disjoint=disjoint, certificate_life=certificate_life
+    )
 
 
 def down(report: Report = silent) -> bool:

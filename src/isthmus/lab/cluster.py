@@ -53,10 +53,13 @@ def prepare(site: Site, cluster: Cluster) -> None:
         node.prepare(site, cluster, worker)
 
 
-def start(site: Site, cluster: Cluster, programs: Path, image: Path, report: Report) -> None:
+def start(
+    site: Site, cluster: Cluster, programs: Path, image: Path, report: Report, certificate_life: str = ""
+) -> None:
     """Start everything of a cluster and return when pods can be made in it.
 
-    `programs` is the folder of the binaries, `image` an archive that every node gets.
+    `programs` is the folder of the binaries, `image` an archive that every node gets, `certificate_life` a Go
+    duration that the certificates it signs are valid for ("": a year).
     """
     prepare(site, cluster)
     with ThreadPoolExecutor(len(cluster.workers) + 1) as pool:
@@ -65,7 +68,7 @@ def start(site: Site, cluster: Cluster, programs: Path, image: Path, report: Rep
         api = Api(cluster, folder(site, cluster.name) / "pki")
         _apply_objects(cluster, api, api_server)
         report(f"{cluster.name}: API server ready at {cluster.url}")
-        started = _start_control_plane(site, cluster, programs)
+        started = _start_control_plane(site, cluster, programs, certificate_life)
         for worker, runtime in zip(cluster.workers, runtimes, strict=True):
             started += node.start_kubernetes(site, worker, runtime.result(), programs)
         _wait_ready(cluster, api, [api_server, *started], report)
@@ -106,10 +109,12 @@ def _applied(api: Api, path: str, thing: dict[str, object]) -> bool:
     return True
 
 
-def _start_control_plane(site: Site, cluster: Cluster, programs: Path) -> list[Process]:
+def _start_control_plane(
+    site: Site, cluster: Cluster, programs: Path, certificate_life: str
+) -> list[Process]:
     home = folder(site, cluster.name)
     user = partial(state.kubeconfig, site, cluster.name)
-    manager = flags.controller_manager(cluster, home / "pki", user("controller-manager"))
+    manager = flags.controller_manager(cluster, home / "pki", user("controller-manager"), certificate_life)
     return [
         _start(site, cluster, programs / "kube-controller-manager", manager),
         _start(site, cluster, programs / "kube-scheduler", flags.scheduler(user("scheduler"))),

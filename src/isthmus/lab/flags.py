@@ -63,8 +63,14 @@ def api_server(cluster: Cluster, pki: Path) -> list[str]:
     ]
 
 
-def controller_manager(cluster: Cluster, pki: Path, kubeconfig: Path) -> list[str]:
-    """Flags of the controller manager; it signs certificate requests with the cluster's authority."""
+def controller_manager(
+    cluster: Cluster, pki: Path, kubeconfig: Path, certificate_life: str = ""
+) -> list[str]:
+    """Flags of the controller manager; it signs certificate requests with the cluster's authority.
+
+    `certificate_life` is how long what it signs is valid, a Go duration; "" leaves Kubernetes' year.
+    """
+    signing = [f"--cluster-signing-duration={certificate_life}"] if certificate_life else []
     return [
         *_common(kubeconfig),
         f"--cluster-name={cluster.name}",
@@ -77,6 +83,7 @@ def controller_manager(cluster: Cluster, pki: Path, kubeconfig: Path) -> list[st
         f"--service-account-private-key-file={pki}/service-accounts.key",
         f"--cluster-signing-cert-file={pki}/ca.crt",
         f"--cluster-signing-key-file={pki}/ca.key",
+        *signing,
         f"--client-ca-file={pki}/ca.crt",
         f"--requestheader-client-ca-file={pki}/front-proxy-ca.crt",
     ]

@@ -7,6 +7,7 @@ Fails with `LabError`.
 
 import contextlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from isthmus.lab.state import Phase, State
 
 Report = Callable[[str], None]
 
+LIFE = re.compile(r"[1-9][0-9]*[smh]")
+
 
 def up(
     site: Site,
@@ -31,9 +34,14 @@ def up(
     pod_cidr: IPv4Network = POD_CIDR,
     service_cidr: IPv4Network = SERVICE_CIDR,
     disjoint: bool = False,
+    certificate_life: str = "",
 ) -> tuple[Cluster, ...]:
     """Bring the lab up and return its clusters when pods can run in each. Raises LabError, leaving nothing."""
     require_root()
+    if certificate_life and not LIFE.fullmatch(certificate_life):
+        raise LabError(
+            f"--certificate-life {certificate_life!r} is no duration: write for instance 3m or 24h"
+        )
     version = binaries.resolve_version(kubernetes)
     planned = plan_clusters(site, clusters, workers, pod_cidr, service_cidr, disjoint)
     with state.locked(site):
@@ -49,7 +57,7 @@ def up(
         _share(record, state.others(site))
         state.save(site, record)
         try:
-            _make(site, record, planned, image, report)
+            _make(site, record, planned, image, report, certificate_life)
         except BaseException:
             report("failed: removing what was made")
             _remove(site, record)
@@ -106,7 +114,14 @@ def _check_free(site: Site, planned: tuple[Cluster, ...]) -> None:
         )
 
 
-def _make(site: Site, record: State, planned: tuple[Cluster, ...], image: Path, report: Report) -> None:
+def _make(
+    site: Site,
+    record: State,
+    planned: tuple[Cluster, ...],
+    image: Path,
+    report: Report,
+    certificate_life: str,
+) -> None:
     started = time.monotonic()
 
     def timed(text: str) -> None:
@@ -120,7 +135,9 @@ def _make(site: Site, record: State, planned: tuple[Cluster, ...], image: Path, 
     timed("network made")
     programs = Path(record.binaries)
     with ThreadPoolExecutor(len(planned)) as pool:
-        starts = [pool.submit(cluster.start, site, one, programs, image, timed) for one in planned]
+        starts = [
+            pool.submit(cluster.start, site, one, programs, image, timed, certificate_life) for one in planned
+        ]
         try:
             for start in starts:
                 start.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -13,12 +14,16 @@ from isthmus.api.core import ForeignClusterCondition, ForeignClusterStatus
 from isthmus.api.offloading import VirtualNode
 from isthmus.kube.builtin import Node
 from isthmus.kube.objects import Manifest, Object
+from isthmus.peering import secret_data
 from isthmus.peering.conditions import transition_time
 from isthmus.peering.handshake import CONTROL_PLANE
-from isthmus.peering.peers import Peer
+from isthmus.peering.peers import Peer, Refusal
 from isthmus.peering.tenants import NO_HANDSHAKE
+from isthmus.peering.validity import read_validity
 
 API_SERVER_STATUS = "APIServerStatus"
+IDENTITY_REFUSED, CERTIFICATE_REFUSED = "IdentityRefused", "CertificateRefused"
+"""Reasons of AuthIdentityControlPlaneStatus: no permissions, or a certificate that is not taken (any more)."""
 
 
 Finding = tuple[str, str, str, str]
@@ -124,8 +129,29 @@ def rule_on_authentication(facts: Facts) -> list[Finding]:
         message = (
             f"Secret {wanted} {'exists' if ready else 'does not exist yet: see the events of the Identity'}"
         )
-        findings.append(("AuthIdentityControlPlaneStatus", *_readiness(ready, "Identity"), message))
+        refusal = facts.peer.refusal if facts.peer is not None else ""
+        if ready and refusal:
+            findings.append(("AuthIdentityControlPlaneStatus", "NotReady", *_explain(refusal, identity)))
+        else:
+            findings.append(("AuthIdentityControlPlaneStatus", *_readiness(ready, "Identity"), message))
     return findings
+
+
+def _explain(refusal: Refusal, identity: Identity) -> tuple[str, str]:
+    """Reason and message of an identity that the provider does not take."""
+    if refusal == "permissions":
+        return IDENTITY_REFUSED, "the provider takes the certificate but allows it nothing"
+    if refusal == "kubeconfig":
+        return (
+            "IdentityUnusable",
+            "the kubeconfig of the identity cannot be used: see the events of its Secret",
+        )
+    try:
+        end = read_validity(secret_data.decode(identity.spec.auth_params.signed_crt).decode()).not_after
+    except ValueError:
+        return CERTIFICATE_REFUSED, "the provider does not take the certificate"
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(end))
+    return CERTIFICATE_REFUSED, f"the provider does not take the certificate, which is valid until {when}"
 
 
 def rule_on_offloading(facts: Facts) -> list[Finding]:

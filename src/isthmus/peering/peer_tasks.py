@@ -1,14 +1,16 @@
 """One task for each control-plane Secret: replication to that provider and the check of its API server.
 
-The reconciler of control-plane Secrets starts the task, starts it anew when kubeconfig or namespace change (a
-renewed certificate), and stops it with the Secret. The Secret keeps our finalizer until no object of ours has a
-copy at the provider, or until nobody waits for the provider any more (`replication_release`).
+The reconciler of control-plane Secrets starts the task, hands it a renewed certificate, starts it anew when server or
+namespace change or the provider had refused the old certificate already, and stops it with the Secret. The Secret
+keeps our finalizer until no object of ours has a copy at the provider, or until nobody waits for the provider any
+more (`replication_release`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 
 from isthmus.api import labels, names
 from isthmus.kube.builtin import SECRETS, Secret
@@ -33,6 +35,8 @@ from isthmus.peering.replication_release import (
     replicated_objects,
 )
 
+logger = logging.getLogger(__name__)
+
 REQUEST_TIMEOUT = 15.0
 REQUEST_ATTEMPTS = 2
 """Fewer than at home: the replicator's queue tries again anyway, and tells meanwhile that the peer is silent."""
@@ -48,6 +52,10 @@ class PeerReconciler:
         self._tasks = tasks
         self._running: dict[Key, str] = {}
         """Which provider the task of a Secret is for."""
+        self._credentials: dict[Key, Credentials] = {}
+        """Of the task of a Secret, as they were read last."""
+        self._remotes: dict[Key, Client] = {}
+        """Towards the provider, while the task of a Secret runs."""
 
     async def reconcile(self, key: Key) -> float | None:
         """Run, restart or stop the task of a Secret."""
@@ -102,7 +110,6 @@ class PeerReconciler:
         if full is None:
             return
         remote_namespace = secret.metadata.annotations[labels.REMOTE_TENANT_NAMESPACE]
-        kubeconfig = secret_data.read(full, KUBECONFIG)
         credentials = read_credentials(full)
         peer = self._peers.get(provider)
         if (peer.server, peer.proxy_url) != (credentials.server, credentials.proxy_url):
@@ -111,34 +118,59 @@ class PeerReconciler:
         if self._running.get(secret.key, provider) != provider:
             await self._stop(secret.key)
         self._running[secret.key] = provider
-        fingerprint = hashlib.sha256(kubeconfig + b"\0" + remote_namespace.encode()).hexdigest()
-        namespace = secret.metadata.namespace
-        self._tasks.ensure(
-            task_name(secret.key),
-            f"{provider}/{fingerprint}",
-            lambda: self._serve(provider, credentials, namespace, remote_namespace),
+        if not self._start(secret.key, provider, credentials, remote_namespace):
+            await self._renew(secret, provider, credentials, remote_namespace)
+
+    def _start(self, key: Key, provider: str, credentials: Credentials, remote_namespace: str) -> bool:
+        """Have the task run, with the latest credentials there are when it (re)starts; whether it was (re)started."""
+        self._credentials[key] = credentials
+        return self._tasks.ensure(
+            task_name(key),
+            fingerprint(provider, credentials, remote_namespace),
+            lambda: self._serve(key, provider, remote_namespace),
         )
 
-    async def _serve(
-        self, provider: str, credentials: Credentials, namespace: str, remote_namespace: str
+    async def _renew(
+        self, secret: Object, provider: str, credentials: Credentials, remote_namespace: str
     ) -> None:
+        """Hand changed credentials to the running task."""
+        remote = self._remotes.get(secret.key)
+        if remote is None or remote.credentials == credentials:
+            return
+        if self._peers.get(provider).refused:
+            # Whatever was refused with the old ones pauses: begin anew.
+            await self._tasks.stop(task_name(secret.key))
+            self._start(secret.key, provider, credentials, remote_namespace)
+            return
+        try:
+            remote.renew(credentials)
+        except ConfigurationError as error:
+            message = f"the renewed credentials cannot be used, the old ones go on: {error}"
+            self._context.events.record(SECRETS, secret, "InvalidKubeconfig", message, "Warning")
+        else:
+            logger.info("renewed: provider=%s", provider)
+
+    async def _serve(self, key: Key, provider: str, remote_namespace: str) -> None:
         peer, interval = self._peers.get(provider), self._context.options.api_server_check_interval
         try:
-            remote = Client(credentials, timeout=REQUEST_TIMEOUT, attempts=REQUEST_ATTEMPTS)
+            remote = Client(self._credentials[key], timeout=REQUEST_TIMEOUT, attempts=REQUEST_ATTEMPTS)
         except ConfigurationError as error:
             self._disqualify(provider, str(error))
             return  # Started anew when the Secret changes.
-        async with remote:
-            route = Route(peer, remote, namespace, remote_namespace)
-            async with asyncio.TaskGroup() as group:
+        route = Route(peer, remote, key.namespace, remote_namespace)
+        self._remotes[key] = remote
+        try:
+            async with remote, asyncio.TaskGroup() as group:
                 for kind in REPLICATED_KINDS:
                     local = self._caches.replicated[kind.plural]
                     group.create_task(Replicator(self._context, route, kind, local).run())
                 group.create_task(check_api_server(remote, peer, self._peers, interval))
+        finally:
+            del self._remotes[key]
 
     def _disqualify(self, provider: str, message: str) -> None:
         """Nothing can be told to this provider: deletions must not wait for it."""
-        self._peers.get(provider).refuse()
+        self._peers.get(provider).refuse("kubeconfig")
         self._peers.report(provider, ERROR, message)
 
     async def _release(self, secret: Object) -> float | None:
@@ -163,6 +195,7 @@ class PeerReconciler:
 
     async def _stop(self, key: Key) -> None:
         await self._tasks.stop(task_name(key))
+        self._credentials.pop(key, None)
         provider = self._running.pop(key, "")
         if provider and provider not in self._running.values():
             self._peers.forget(provider)
@@ -171,6 +204,20 @@ class PeerReconciler:
 def task_name(key: Key) -> str:
     """The name of a Secret's task."""
     return f"peer {key}"
+
+
+def fingerprint(provider: str, credentials: Credentials, remote_namespace: str) -> str:
+    """What a task must be started anew for when it changes: not for another certificate."""
+    route = credentials.route
+    parts = (
+        provider,
+        remote_namespace,
+        route.server,
+        route.ca_data,
+        route.tls_server_name,
+        route.proxy_url,
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def require_route(secret: Object, own_id: str) -> str:

@@ -1,7 +1,8 @@
 """What is known at this moment of each provider: whether it answers, and whether it lets us in.
 
 In memory only and learnt anew after a restart: it decides how long a deletion waits for a provider that cannot be
-told, and what the ForeignCluster says of its API server. Times are of the event loop's clock, in seconds.
+told, and what the ForeignCluster says of its API server and of our identity there. Times are of the event loop's
+clock, in seconds.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from isthmus.kube.errors import Forbidden, TransportError, Unauthorized
 
@@ -21,7 +22,13 @@ REFUSAL_BOUND = 15.0
 SILENCE_BOUND = 600.0
 """Seconds after which a deletion no longer waits for a provider that does not answer."""
 
+REFUSAL_SHOWN = 3.0
+"""Seconds after which a refusal is told to people: permissions given this moment may take that to be known."""
+
 SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.5, 10.0
+
+Refusal = Literal["", "certificate", "permissions", "kubeconfig"]
+"""What of us it does not take."""
 
 ESTABLISHED, ERROR = "Established", "Error"
 
@@ -29,13 +36,16 @@ ESTABLISHED, ERROR = "Established", "Error"
 class Peer:
     """One provider, as its control-plane identity finds it."""
 
-    def __init__(self, cluster_id: str) -> None:
+    def __init__(self, cluster_id: str, changed: Callable[[str], None] = lambda cluster_id: None) -> None:
         self.cluster_id = cluster_id
+        self.refusal: Refusal = ""
+        """Why it is known to keep us out, "" while it does not, or not for long enough to be told."""
         self.server = ""
         self.proxy_url = ""
         self.api_server = ""
         """Established or Error; "" until it was asked."""
         self.message = ""
+        self._changed = changed
         self._refused_since: float | None = None
         self._silent_since: float | None = None
 
@@ -43,14 +53,17 @@ class Peer:
     def observe(self, *, refusals: bool = True) -> Iterator[None]:
         """Judge by the outcome of the request within whether the provider answers and lets us in.
 
-        Without `refusals` only whether it answers: what anybody may ask says nothing of our permissions.
+        Without `refusals` no more than whether it answers and takes our certificate: what anybody may ask says
+        nothing of our permissions.
         """
         try:
             yield
-        except (Unauthorized, Forbidden):
+        except (Unauthorized, Forbidden) as error:
             self._silent_since = None
-            if refusals:
-                self.refuse()
+            if isinstance(error, Unauthorized):
+                self.refuse("certificate")
+            elif refusals:
+                self.refuse("permissions")
             raise
         except TransportError:
             self._silent_since = self._silent_since or _now()
@@ -58,10 +71,24 @@ class Peer:
         self._silent_since = None
         if refusals:
             self._refused_since = None
+            self._tell("")
 
-    def refuse(self) -> None:
+    def refuse(self, why: Refusal) -> None:
         """Note that the provider, or a kubeconfig that cannot be used, keeps us out."""
-        self._refused_since = self._refused_since or _now()
+        now = _now()
+        self._refused_since = self._refused_since or now
+        if now - self._refused_since >= REFUSAL_SHOWN:
+            self._tell(why)
+
+    @property
+    def refused(self) -> bool:
+        """Whether it kept us out when it was last asked for something."""
+        return self._refused_since is not None
+
+    def _tell(self, refusal: Refusal) -> None:
+        if self.refusal != refusal:
+            self.refusal = refusal
+            self._changed(self.cluster_id)
 
     @property
     def patience(self) -> float:
@@ -89,7 +116,7 @@ class Peers:
     def __init__(self) -> None:
         self._peers: dict[str, Peer] = {}
         self.changed: Callable[[str], None] = lambda cluster_id: None
-        """Called with a peer's id when what is known of its API server changes."""
+        """Called with a peer's id when what is known of its API server, or of our identity there, changes."""
 
     def find(self, cluster_id: str) -> Peer | None:
         """What is known of a provider."""
@@ -97,7 +124,7 @@ class Peers:
 
     def get(self, cluster_id: str) -> Peer:
         """What is known of a provider, made at the first call."""
-        return self._peers.setdefault(cluster_id, Peer(cluster_id))
+        return self._peers.setdefault(cluster_id, Peer(cluster_id, lambda id_: self.changed(id_)))
 
     def forget(self, cluster_id: str) -> None:
         """Drop what is known of a provider."""

@@ -2,9 +2,10 @@
 
 A request is verified, made into a CertificateSigningRequest, approved and waited for; the result is kept in a
 Secret of the tenant namespace. That Secret pins the request: another one is refused until the Secret is
-deleted. What was verified is noted on it as a digest, so that a restart verifies nothing twice. The
-CertificateSigningRequest is deleted once it is done with, whatever the outcome. Fails with RefusedError where
-only the consumer or an admin can help, with KubeError where trying again can.
+deleted. What was verified is noted on it as a digest, so that a restart verifies nothing twice, and when it was
+signed, from which two thirds of its life are counted. The CertificateSigningRequest is deleted once it is done
+with, whatever the outcome. Fails with RefusedError where only the consumer or an admin can help, with KubeError
+where trying again can.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ USAGES = ["digital signature", "key encipherment", "client auth"]
 APPROVAL_REASON = "IdentityManagerApproval"
 VERIFIED = "liqo.io/verified-request"
 """Annotation of a stored certificate: the digest of what was verified before it was signed."""
+
+SIGNED_AT = "isthmus.liqo.io/signed-at"
+"""Annotation of a stored certificate: when it was signed, in whole seconds since the epoch."""
 
 SIGNING_BOUND = 30.0
 _FIRST_POLL, _LAST_POLL = 0.05, 1.0
@@ -61,7 +65,7 @@ class CertificateRequest:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A signed certificate, PEM as the signer gave it, and its life."""
+    """A signed certificate, PEM as the signer gave it, and its life, which begins when it was signed."""
 
     pem: bytes
     validity: Validity
@@ -96,9 +100,11 @@ def read_stored(secret: Secret) -> Certificate | None:
     """The certificate a Secret keeps, None where it keeps none that can be read."""
     pem = secret_data.read(secret, "certificate")
     try:
-        return Certificate(pem, read_validity(pem.decode()))
+        validity = read_validity(pem.decode())
     except ValueError:
         return None
+    signed = secret.metadata.annotations.get(SIGNED_AT, "")
+    return Certificate(pem, validity.since(int(signed)) if signed.isdecimal() else validity)
 
 
 def forge_stored(request: CertificateRequest, certificate: Certificate) -> Manifest:
@@ -107,7 +113,10 @@ def forge_stored(request: CertificateRequest, certificate: Certificate) -> Manif
         "metadata": {
             "name": request.secret,
             "labels": {labels.REMOTE_CLUSTER_ID: request.consumer},
-            "annotations": {VERIFIED: request.digest},
+            "annotations": {
+                VERIFIED: request.digest,
+                SIGNED_AT: str(int(certificate.validity.not_before)),
+            },
         },
         "type": "Opaque",
         "data": secret_data.encode_all({"csr": request.csr, "certificate": certificate.pem}),
@@ -153,7 +162,7 @@ async def _sign(client: Client, request: CertificateRequest) -> Certificate:
     try:
         await client.patch(CSRS, name, forge_approval(timestamp()), subresource="approval")
         pem = await await_certificate(client, name)
-        return Certificate(pem, read_validity(pem.decode()))
+        return Certificate(pem, read_validity(pem.decode()).since(int(time.time())))
     except ValueError as error:
         raise SigningError(
             f"the certificate signed for {request.consumer} cannot be read: {error}"

@@ -26,6 +26,11 @@ class Validity(NamedTuple):
     not_before: float
     not_after: float
 
+    def since(self, moment: float) -> Validity:
+        """The life counted from when it was signed: signers date certificates back, Kubernetes' by five minutes,
+        and of one that lives minutes two thirds would be over when it is issued."""
+        return Validity(max(self.not_before, min(moment, self.not_after)), self.not_after)
+
     @property
     def renewal(self) -> float:
         """When two thirds of its life are over."""

@@ -104,4 +104,6 @@ def test_a_certificate_is_renewed_at_two_thirds_of_its_life_and_never_shown() ->
     facts = CertificateFacts("system:node:milan", ["system:nodes"], not_before=1000.0, not_after=4000.0)
     certificate = ServingCertificate("PEM", "PRIVATE", facts)
     assert certificate.renewal == 3000.0
+    assert msgspec.structs.replace(certificate, issued=1300.0).renewal == 3100.0
+    assert msgspec.structs.replace(certificate, issued=9000.0).renewal == 4000.0
     assert "PRIVATE" not in repr(certificate)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from isthmus.kube.errors import TransportError, Unauthorized
 from isthmus.offloading.pods.provider import ProviderHealth
-from isthmus.offloading.virtualnode.heartbeat import LOST_AFTER, Heartbeat
+from isthmus.offloading.virtualnode.heartbeat import LOST_AFTER, Heartbeat, describe_failure
 
 
 def make(health: ProviderHealth) -> tuple[Heartbeat, list[tuple[bool, bool]]]:
@@ -15,6 +16,11 @@ def make(health: ProviderHealth) -> tuple[Heartbeat, list[tuple[bool, bool]]]:
         client, client, health, lambda: None, lambda: changes.append((health.reachable, health.lost))
     )
     return heartbeat, changes
+
+
+def test_a_certificate_that_is_not_taken_is_no_silence() -> None:
+    assert "does not accept the certificate" in describe_failure(Unauthorized("no", code=401))
+    assert describe_failure(TransportError("gone")) == "does not answer: gone"
 
 
 def test_the_first_answer_counts() -> None:

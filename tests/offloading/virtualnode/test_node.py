@@ -97,7 +97,7 @@ def test_not_ready_without_resources(hard: dict[str, str]) -> None:
 
 
 def test_a_lost_provider_is_named_with_what_it_answered() -> None:
-    health = ProviderHealth(probed=True, lost=True, detail="connection refused")
+    health = ProviderHealth(probed=True, lost=True, detail="does not answer: connection refused")
     ready = forge_conditions(virtual_node(), health, networking=None)[0]
     assert (ready.status, ready.reason) == ("False", "ProviderUnreachable")
     assert "milan" in ready.message

@@ -36,6 +36,8 @@ AUTHORITY = Key("kube-system", "extension-apiserver-authentication")
 AUTHORITY_KEY = "client-ca-file"
 LONGEST = 60.0
 """Seconds between attempts at the most."""
+SHORTEST = 5.0
+"""Seconds between two certificates at the least, whatever the life of one."""
 NAP = 600.0
 """Seconds slept at a time until a renewal, since the clock may be set meanwhile."""
 
@@ -114,6 +116,7 @@ class KubeletService:
                 await asyncio.sleep(min(left, NAP))
             else:
                 await self._obtain(source, nodes)
+                await asyncio.sleep(SHORTEST)
 
     async def _obtain(self, source: CertificateSource, nodes: Informer[VirtualNode]) -> None:
         """Have a certificate issued, however long it takes, and use it."""

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import contextlib
 import logging
+import time
 
 from msgspec import Struct, json
 
@@ -34,11 +35,14 @@ class ServingCertificate(Struct, frozen=True):
     certificate: str
     key: str
     facts: CertificateFacts
+    issued: float = 0.0
+    """When it was issued, in seconds since the epoch: signers date certificates back."""
 
     @property
     def renewal(self) -> float:
         """When to ask for the next one, in seconds since the epoch."""
-        return self.facts.not_before + (self.facts.not_after - self.facts.not_before) * 2 / 3
+        begin = min(max(self.facts.not_before, self.issued), self.facts.not_after)
+        return begin + (self.facts.not_after - begin) * 2 / 3
 
     def __repr__(self) -> str:
         return f"ServingCertificate({self.facts})"
@@ -109,7 +113,8 @@ class CertificateSource:
             with contextlib.suppress(KubeError):
                 await self._client.delete(CSRS, self._name, uid=request.metadata.uid)
         try:
-            return ServingCertificate(certificate, key.private, await read_certificate(certificate))
+            facts = await read_certificate(certificate)
+            return ServingCertificate(certificate, key.private, facts, issued=time.time())
         except ValueError as error:
             raise RefusedError(f"what was issued for {self._name} is no certificate: {error}") from None
 

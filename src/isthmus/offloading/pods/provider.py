@@ -28,7 +28,7 @@ class ProviderHealth(Struct):
     lost: bool = False
     """Whether it has not answered for so long that the node is shown as not ready."""
     detail: str = ""
-    """What it answered instead, for people."""
+    """What its API server does instead of answering, for people."""
     settled_at: float = 0.0
 
     def settle(self) -> None:

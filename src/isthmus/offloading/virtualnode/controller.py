@@ -1,7 +1,8 @@
 """The controller of VirtualNodes: for each one a task, its finalizer, its conditions, and its orderly end.
 
-The task runs as long as the VirtualNode is there and its credentials can be read; it is started anew when these
-change. A kubeconfig Secret that vanishes stops nothing that runs: the last pods are still to be ended through it.
+The task runs as long as the VirtualNode is there and its credentials can be read. Renewed credentials for the same
+server are handed to the running task; it is started anew for another server, and where the old ones were refused
+already. A kubeconfig Secret that vanishes stops nothing that runs: the last pods are still to be ended through it.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class VirtualNodeController:
         self._runtime = runtime
         self._client = runtime.manager.client
         self._tasks = runtime.manager.tasks
+        self._credentials: dict[Key, Credentials] = {}
+        """Of each VirtualNode with a task, as they were read last."""
 
     def controller(self) -> Controller:
         """The loop, fed by VirtualNodes, their Nodes and Secrets, and the comings and goings of their tasks."""
@@ -70,7 +73,7 @@ class VirtualNodeController:
         """Bring one VirtualNode's task, Node and conditions to what it asks for."""
         virtual_node = self._runtime.virtual_nodes.get(key)
         if virtual_node is None:
-            await self._tasks.stop(_task_name(key))
+            await self._stop(key)
             return None
         if virtual_node.deleting:
             return await self._retire(virtual_node)
@@ -87,20 +90,52 @@ class VirtualNodeController:
         task = _task_name(virtual_node.key)
         taken = await self._taken(virtual_node)
         if taken:
-            await self._tasks.stop(task)
+            await self._stop(virtual_node.key)
             return State("Creating", "NameTaken", taken)
         try:
-            kubeconfig, credentials = await self._credentials(virtual_node)
+            credentials = await self._read_credentials(virtual_node)
         except ConfigurationError as error:
             if task in self._tasks.names():
                 return State("Running", "KubeconfigUnusable", str(error))
             return State("Creating", "KubeconfigUnusable", str(error))
-        fingerprint = self._fingerprint(virtual_node, kubeconfig)
-        self._tasks.ensure(
-            task, fingerprint, lambda: run_virtual_node(self._runtime, virtual_node, credentials)
-        )
+        fault = ""
+        if not self._start(virtual_node, credentials):
+            fault = await self._renew(virtual_node, credentials)
         session = self._runtime.registry.session(virtual_node.metadata.name)
-        return _RUNNING if session is not None else State("Creating")
+        if session is None:
+            return State("Creating")
+        return State("Running", "KubeconfigUnusable", fault) if fault else _RUNNING
+
+    def _start(self, virtual_node: VirtualNode, credentials: Credentials) -> bool:
+        """Have the task run, with the latest credentials there are when it (re)starts; whether it was (re)started."""
+        key = virtual_node.key
+        self._credentials[key] = credentials
+        return self._tasks.ensure(
+            _task_name(key),
+            self._fingerprint(virtual_node, credentials),
+            lambda: run_virtual_node(self._runtime, virtual_node, self._credentials[key]),
+        )
+
+    async def _renew(self, virtual_node: VirtualNode, credentials: Credentials) -> str:
+        """Hand changed credentials to the running task; says what is wrong with them, "" for nothing."""
+        session = self._runtime.registry.session(virtual_node.metadata.name)
+        if session is None or session.client.credentials == credentials:
+            return ""
+        if session.health.reachable:
+            try:
+                session.client.renew(credentials)
+            except ConfigurationError as error:
+                return f"the renewed credentials cannot be used, the old ones go on: {error}"
+            logger.info("renewed: node=%s", session.node_name)
+            return ""
+        # Whatever was refused with the old ones pauses for long: begin anew.
+        await self._tasks.stop(_task_name(virtual_node.key))
+        self._start(virtual_node, credentials)
+        return ""
+
+    async def _stop(self, key: Key) -> None:
+        await self._tasks.stop(_task_name(key))
+        self._credentials.pop(key, None)
 
     async def _taken(self, virtual_node: VirtualNode) -> str:
         """Why the name cannot be this VirtualNode's, "" where it can: pods are told apart by their node's name."""
@@ -126,7 +161,7 @@ class VirtualNodeController:
                     return other.key
         return None
 
-    async def _credentials(self, virtual_node: VirtualNode) -> tuple[bytes, Credentials]:
+    async def _read_credentials(self, virtual_node: VirtualNode) -> Credentials:
         """The slice's kubeconfig. Raises ConfigurationError naming the Secret and what is wrong with it."""
         reference = virtual_node.spec.kubeconfig_secret_ref
         if reference is None or not reference.name:
@@ -143,12 +178,17 @@ class VirtualNodeController:
             raise ConfigurationError(f"Secret {place}: kubeconfig is not base64: {error}") from None
         if not kubeconfig:
             raise ConfigurationError(f"Secret {place} has no key kubeconfig")
-        return kubeconfig, parse_kubeconfig(kubeconfig, source=f"Secret {place}")
+        return parse_kubeconfig(kubeconfig, source=f"Secret {place}")
 
-    def _fingerprint(self, virtual_node: VirtualNode, kubeconfig: bytes) -> str:
+    def _fingerprint(self, virtual_node: VirtualNode, credentials: Credentials) -> str:
         identity = self._runtime.terms(virtual_node).identity
-        digest = hashlib.sha256(kubeconfig)
+        digest = hashlib.sha256()
         for part in (
+            credentials.server,
+            credentials.ca_data,
+            credentials.tls_server_name,
+            credentials.proxy_url,
+            credentials.namespace,
             virtual_node.metadata.uid,
             identity.provider_id,
             *sorted(identity.labels_not_reflected),
@@ -176,7 +216,7 @@ class VirtualNodeController:
     async def _retire(self, virtual_node: VirtualNode) -> float | None:
         """The VirtualNode is being deleted."""
         if labels.FINALIZER_VIRTUAL_NODE not in virtual_node.metadata.finalizers:
-            await self._tasks.stop(_task_name(virtual_node.key))
+            await self._stop(virtual_node.key)
             return None
         if self._rival(virtual_node) is None:
             await self._resume(virtual_node)
@@ -192,7 +232,7 @@ class VirtualNodeController:
             if has_leftovers(self._runtime, virtual_node, situation):
                 await self._report(virtual_node, _RUNNING, State("Deleting"))
                 return AGAIN
-        await self._tasks.stop(_task_name(virtual_node.key))
+        await self._stop(virtual_node.key)
         await self._drop_finalizer(virtual_node)
         return None
 
@@ -202,14 +242,11 @@ class VirtualNodeController:
         if task in self._tasks.names():
             return
         try:
-            kubeconfig, credentials = await self._credentials(virtual_node)
+            credentials = await self._read_credentials(virtual_node)
         except ConfigurationError as error:
             logger.warning("the provider of %s cannot be told of its end: %s", virtual_node.key, error)
             return
-        fingerprint = self._fingerprint(virtual_node, kubeconfig)
-        self._tasks.ensure(
-            task, fingerprint, lambda: run_virtual_node(self._runtime, virtual_node, credentials)
-        )
+        self._start(virtual_node, credentials)
 
     async def _report(self, virtual_node: VirtualNode, kubelet: State, node: State) -> None:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

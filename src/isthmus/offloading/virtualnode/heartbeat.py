@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from isthmus.kube.builtin import LEASES
 from isthmus.kube.client import Client
-from isthmus.kube.errors import AlreadyExists, ApiError, Forbidden, KubeError, NotFound
+from isthmus.kube.errors import AlreadyExists, Forbidden, KubeError, NotFound, Unauthorized
 from isthmus.kube.objects import Manifest, Object
 from isthmus.offloading.pods.provider import ProviderHealth
 
@@ -69,7 +69,7 @@ class Heartbeat:
             await asyncio.sleep(INTERVAL if detail is None else RETRY)
 
     def judge(self, detail: str | None, now: float) -> None:
-        """Take in one probe's outcome: None for an answer, else what went wrong."""
+        """Take in one probe's outcome: None for an answer, else what the provider's API server does instead."""
         health = self._health
         before = (health.probed, health.reachable, health.lost)
         if detail is None:
@@ -112,9 +112,14 @@ class Heartbeat:
         except Forbidden:
             return None  # It answers, and it is not our business how it feels.
         except TimeoutError:
-            return f"no answer within {TIMEOUT:.0f} s"
-        except ApiError as error:
-            return f"{error.code} {error.reason}: {error}"
+            return f"does not answer: nothing within {TIMEOUT:.0f} s"
         except KubeError as error:
-            return str(error)
+            return describe_failure(error)
         return None
+
+
+def describe_failure(error: KubeError) -> str:
+    """What the provider's API server does instead of answering."""
+    if isinstance(error, Unauthorized):
+        return "does not accept the certificate of this virtual node: isthmus info peer tells what to do"
+    return f"does not answer: {error}"

@@ -174,7 +174,7 @@ def forge_conditions(
     resources = not any(_is_zero(hard.get(name)) for name in ("cpu", "memory"))
     provider = virtual_node.spec.cluster_id
     if health.lost or not health.probed:
-        message = f"The API server of cluster {provider} does not answer: {health.detail}"
+        message = f"The API server of cluster {provider} {health.detail or 'was not asked yet'}"
         ready = Condition("Ready", "False", PROVIDER_UNREACHABLE, message)
     elif not resources:
         message = f"Cluster {provider} grants no CPU or no memory"
