@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,10 +16,15 @@ ENVIRONMENT = {"ISTHMUS_LAB_NAME": "paths", "ISTHMUS_LAB_NETWORK": "10.215.0.0/1
 
 
 @contextmanager
-def lab_apart(clusters: int, *, disjoint: bool = False) -> Iterator[tuple[Cluster, ...]]:
-    """Clusters with one node each and Isthmus installed, gone afterwards; ranges overlap unless `disjoint`."""
+def lab_apart(
+    clusters: int, *, disjoint: bool = False, environment: Mapping[str, str] = ENVIRONMENT
+) -> Iterator[tuple[Cluster, ...]]:
+    """Clusters with one node each and Isthmus installed, gone afterwards; ranges overlap unless `disjoint`.
+
+    `environment` names the lab and its network.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
+        for name, value in environment.items():
             patch.setenv(name, value)
         lab.down()
         try:
