@@ -7,12 +7,19 @@ its own. Served by whoever runs a webhook server; pure but for the late imports.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from isthmus.api.routing import Chain, FirewallConfiguration, RouteConfiguration
+from isthmus.api.routing import (
+    Chain,
+    FilterRule,
+    FirewallConfiguration,
+    NatRule,
+    RouteConfiguration,
+    RouteRule,
+)
 from isthmus.kube.admission import ALLOWED, AdmissionRequest, Handler, Operations, Verdict, deny
 
 _LISTS = {"filter": "filterRules", "nat": "natRules", "route": "routeRules"}
@@ -101,7 +108,7 @@ def firewall_problem(new: FirewallConfiguration, old: FirewallConfiguration | No
 
 
 def _chain_problem(chain: Chain) -> str:
-    lists = {
+    lists: dict[str, Sequence[FilterRule | NatRule | RouteRule]] = {
         "filter": chain.rules.filter_rules,
         "nat": chain.rules.nat_rules,
         "route": chain.rules.route_rules,
