@@ -93,6 +93,22 @@ def test_taking_a_namespace_back_ends_its_pods_there_and_they_start_at_home(
     eventually(at_home, within=SOON, what="the Deployment's pod at home")
 
 
+def test_a_pod_that_does_not_start_says_what_the_provider_says_of_it(
+    pair: Pair, space: Callable[..., str]
+) -> None:
+    rome, _ = pair
+    namespace = space("--pod-offloading-strategy", "Remote")
+    # Refused by the provider's API server when the pod is made, not with the ShadowPod.
+    priced = pod("priced", namespace, {"liqo.io/remote-runtime-class-name": "nobody-has-this"})
+    rome.apply(priced)
+    told = ("--field-selector", "involvedObject.name=priced,reason=FailedCreatePod")
+    eventually(lambda: rome.items("events", "-n", namespace, *told), within=SOON, what="why there is no pod")
+    (event,) = rome.items("events", "-n", namespace, *told)
+    assert event["message"].startswith("milan: Cannot create the pod")
+    assert "nobody-has-this" in event["message"]
+    assert event["type"] == "Warning"
+
+
 def with_resources(manifest: dict[str, Any], **resources: dict[str, str]) -> dict[str, Any]:
     manifest["spec"]["pod"]["containers"][0]["resources"] = resources
     return manifest
