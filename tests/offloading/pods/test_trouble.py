@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
-from isthmus.offloading.pods.trouble import MOST, RemoteEvent, is_in_trouble, plan_told
+from isthmus.kube.errors import Forbidden
+from isthmus.offloading.pods.memory import PodMemory
+from isthmus.offloading.pods.trouble import (
+    FIRST_LOOK,
+    LOOKS,
+    MOST,
+    RemoteEvent,
+    calm,
+    explain,
+    is_in_trouble,
+    plan_told,
+)
 
 
 def waiting(reason: str) -> dict[str, Any]:
@@ -69,3 +82,44 @@ def test_of_many_the_latest_are_told() -> None:
     new, told = plan_told(many, {"p1"}, {})
     assert [each.metadata.uid for each in new] == [f"e{n}" for n in range(30 - MOST, 30)]
     assert len(told) == MOST
+
+
+class Provider:
+    """Has one event, and counts how often it is asked."""
+
+    def __init__(self, refuses: bool = False) -> None:
+        self.asked: list[str] = []
+        self.told: list[tuple[str, str]] = []
+        self.refuses = refuses
+
+    async def list(self, resource: Any, namespace: str, *, field_selector: str) -> Any:
+        self.asked.append(f"{namespace} {field_selector}")
+        if self.refuses:
+            raise Forbidden("events are not for you")
+        return SimpleNamespace(items=[event("e1")])
+
+    def record(self, resource: Any, about: Any, reason: str, message: str, type_: str) -> None:
+        self.told.append((reason, message))
+
+
+async def test_the_provider_is_asked_only_of_a_pod_that_stays_in_trouble() -> None:
+    for refuses in (False, True):
+        provider, memory = Provider(refuses), PodMemory("u1")
+        context: Any = SimpleNamespace(
+            remote=provider,
+            events=provider,
+            terms=lambda: SimpleNamespace(identity=SimpleNamespace(provider_id="milan")),
+        )
+        pod: Any = SimpleNamespace(metadata=SimpleNamespace(name="web"))
+        shadow: Any = SimpleNamespace(metadata=SimpleNamespace(namespace="demo-rome", uid="s1"))
+        remote: Any = SimpleNamespace(metadata=SimpleNamespace(uid="p1"))
+        first = await explain(context, pod, shadow, remote, memory)
+        assert first is not None
+        assert 0 < first <= FIRST_LOOK
+        assert provider.asked == []
+        memory.explain_at = time.monotonic()
+        assert await explain(context, pod, shadow, remote, memory) == LOOKS[0]
+        assert provider.asked == ["demo-rome involvedObject.name=web,type=Warning"]
+        assert provider.told == ([] if refuses else [("FailedScheduling", "milan: no node fits")])
+        calm(memory)
+        assert await explain(context, pod, None, None, memory) is None
