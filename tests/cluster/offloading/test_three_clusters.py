@@ -116,7 +116,7 @@ def traces(cluster: Cluster, *namespaces: str) -> dict[tuple[str, str], Any]:
             one["spec"]["nodeName"],
             [
                 (c["restartCount"], c.get("containerID"), c["ready"])
-                for c in one["status"]["containerStatuses"]
+                for c in one["status"].get("containerStatuses", [])
             ],
         )
         for namespace in namespaces
@@ -164,7 +164,10 @@ def test_the_end_of_one_provider_is_nothing_to_the_other(three: Three) -> None:
     constraint = [{"op": "remove", "path": "/spec/template/spec/topologySpreadConstraints"}]
     rome.kubectl("patch", "deployment", "web", "-n", "both", "--type=json", "-p", json.dumps(constraint))
     eventually(
-        lambda: len(ready_pods(rome, "both")) == 2 and set(nodes_of(rome, "both")) == {"milan"},
+        lambda: (
+            len(ready_pods(rome, "both")) == len(milan.items("pods", "-n", "both-rome")) == 2
+            and nodes_of(rome, "both") == ["milan"] * 2
+        ),
         within=SOON,
         what="both pods at milan",
     )
@@ -220,10 +223,17 @@ def test_a_provider_that_gives_up_its_own_provider_keeps_its_guests(three: Three
     assert node_is_ready(rome, "milan")
     unpeer(rome, milan)
     assert hosted(milan) == set()
-    assert [c.items("foreignclusters") for c in three] == [[], [], []]
+    eventually(
+        lambda: [c.items("foreignclusters") for c in three] == [[], [], []],
+        within=SOON,
+        what="no ForeignCluster anywhere",
+    )
 
 
 def _assert_nothing_about(cluster: Cluster, peer_id: str) -> None:
     kinds = "foreignclusters,tenants,identities,resourceslices,virtualnodes,namespacemaps,quotas.offloading.liqo.io"
-    found = cluster.items(kinds, "-A", "-l", f"liqo.io/remote-cluster-id={peer_id}")
-    assert [(one["kind"], one["metadata"]["name"]) for one in found] == []
+    eventually(
+        lambda: cluster.items(kinds, "-A", "-l", f"liqo.io/remote-cluster-id={peer_id}") == [],
+        within=SOON,
+        what=f"nothing about {peer_id} in {cluster.name}",
+    )
