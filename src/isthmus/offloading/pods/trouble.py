@@ -18,10 +18,12 @@ from isthmus.kube.builtin import EVENTS, PODS, Pod
 from isthmus.kube.errors import ApiError
 from isthmus.kube.objects import Base, Object
 from isthmus.offloading.pods.memory import PodMemory
+from isthmus.offloading.pods.metadata import REMOTE_POD_UID
 from isthmus.offloading.pods.provider import PodContext
 
-FIRST_LOOK = 10.0
-"""Seconds a pod may be in trouble before the provider is asked why; what passes by itself is not worth it."""
+FIRST_LOOK = 12.0
+"""Seconds a pod may be in trouble before the provider is asked why; what passes by itself is not worth it, and by then
+the remote pod is known even if no node was found for it (`unbound.py`)."""
 LOOKS = (20.0, 60.0, 300.0)
 """Seconds between the next looks; the last holds for all that follow."""
 MOST = 5
@@ -110,7 +112,8 @@ async def explain(
         page = await context.remote.list(REMOTE_EVENTS, shadow.metadata.namespace, field_selector=selector)
     except ApiError:
         return pause  # a courtesy: a provider that does not give its events away is within its rights
-    uids = {shadow.metadata.uid} | ({remote.metadata.uid} if remote is not None else set())
+    known = pod.metadata.annotations.get(REMOTE_POD_UID) if remote is None else remote.metadata.uid
+    uids = {shadow.metadata.uid} | ({known} if known else set())
     new, memory.told = plan_told(page.items, uids, memory.told)
     provider = context.terms().identity.provider_id
     for event in new:
