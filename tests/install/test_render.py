@@ -218,11 +218,14 @@ def test_webhooks_ask_the_paths_the_controller_answers() -> None:
         "/mutate/virtualnodes",
         "/mutate/foreignclusters",
         "/mutate/tenants",
+        "/mutate/firewallconfigurations",
         "/validate/shadowpods",
         "/validate/virtualnodes",
         "/validate/namespaceoffloadings",
         "/validate/tenants",
         "/validate/resourceslices",
+        "/validate/firewallconfigurations",
+        "/validate/routeconfigurations",
     }
 
 

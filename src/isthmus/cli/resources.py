@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from isthmus.api.authentication import RESOURCE_SLICES, Condition, ResourceSlice
-from isthmus.api.offloading import VIRTUAL_NODES
+from isthmus.api.offloading import VIRTUAL_NODES, VirtualNode
 from isthmus.api.quantity import parse_quantity
 from isthmus.cli.cluster import Cluster, step
 from isthmus.cli.errors import CommandError
@@ -149,7 +149,11 @@ async def await_virtual_node(
                 return None
             if virtual.spec.create_node is False:
                 return True
-            return _node_is_ready(await cluster.client.find(NODES, name), current)
+            node = await cluster.client.find(NODES, name)
+            if node is None:
+                current.update(_why_no_node(virtual))
+                return None
+            return _node_is_ready(node, current)
 
         await wait_for(
             is_ready,
@@ -160,10 +164,12 @@ async def await_virtual_node(
         )
 
 
-def _node_is_ready(node: Node | None, current: Step) -> bool | None:
-    if node is None:
-        current.update("Node not there yet")
-        return None
+def _why_no_node(virtual: VirtualNode) -> str:
+    told = next((each for each in virtual.status.conditions if each.reason and each.message), None)
+    return "Node not there yet" if told is None else f"{told.reason}: {told.message}"
+
+
+def _node_is_ready(node: Node, current: Step) -> bool | None:
     ready = next((each for each in node.status.conditions if each.type == "Ready"), None)
     if ready is not None and ready.status == "True":
         return True

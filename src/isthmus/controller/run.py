@@ -24,6 +24,9 @@ from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options, options_from_environment
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from isthmus.kube.admission import Handler
     from isthmus.network.summaries import NetworkSummaries
 
 LEASE = "66cf253f.ctrlmgr.liqo.io"
@@ -135,11 +138,17 @@ def setup(manager: Manager, options: Options) -> None:
     if "offloading" in options.modules:
         from isthmus import offloading
 
-        offloading.setup(manager, options)
+        offloading.setup(manager, options, _network_webhooks() if network is not None else None)
     if options.proxy_port:
         from isthmus.network import proxy
 
         proxy.setup(manager, options)
+
+
+def _network_webhooks() -> Mapping[str, Handler]:
+    from isthmus.network.admission import HANDLERS
+
+    return HANDLERS
 
 
 def _setup_networking(manager: Manager, options: Options) -> NetworkSummaries:

@@ -62,6 +62,7 @@ class Webhook(NamedTuple):
 _V1BETA1 = "v1beta1"
 _AUTHENTICATION = ("authentication.liqo.io", _V1BETA1)
 _OFFLOADING = ("offloading.liqo.io", _V1BETA1)
+_NETWORKING = ("networking.liqo.io", _V1BETA1)
 
 WEBHOOKS: tuple[Webhook, ...] = (
     Webhook(True, "pods", "", "v1", _CREATE, "offloading", skippable=False, scheduling_only=True),
@@ -71,11 +72,14 @@ WEBHOOKS: tuple[Webhook, ...] = (
     Webhook(True, "virtualnodes", *_OFFLOADING, _CHANGE, "offloading"),
     Webhook(True, "foreignclusters", "core.liqo.io", _V1BETA1, _CHANGE, ""),
     Webhook(True, "tenants", *_AUTHENTICATION, _CHANGE, "authentication"),
+    Webhook(True, "firewallconfigurations", *_NETWORKING, _CHANGE, "networking"),
     Webhook(False, "shadowpods", *_OFFLOADING, _CHANGE, "offloading", skippable=False),
     Webhook(False, "virtualnodes", *_OFFLOADING, _CHANGE, "offloading"),
     Webhook(False, "namespaceoffloadings", *_OFFLOADING, _CHANGE, "offloading"),
     Webhook(False, "tenants", *_AUTHENTICATION, _CHANGE, "authentication"),
     Webhook(False, "resourceslices", *_AUTHENTICATION, _CHANGE, "authentication", skippable=False),
+    Webhook(False, "firewallconfigurations", *_NETWORKING, _CHANGE, "networking"),
+    Webhook(False, "routeconfigurations", *_NETWORKING, _CHANGE, "networking"),
 )
 
 
@@ -83,7 +87,9 @@ def enabled_webhooks(values: Values) -> list[Webhook]:
     """The webhooks of the modules that are switched on; they are all served by the offloading module."""
     if not values.offloading.enabled:
         return []
-    modules = {"", "offloading", *(["authentication"] if values.authentication.enabled else [])}
+    modules = {"", "offloading"}
+    modules |= {"authentication"} if values.authentication.enabled else set()
+    modules |= {"networking"} if values.networking.enabled else set()
     return [webhook for webhook in WEBHOOKS if webhook.module in modules]
 
 

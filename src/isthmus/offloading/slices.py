@@ -21,12 +21,13 @@ from isthmus.api.authentication import (
 )
 from isthmus.api.offloading import VIRTUAL_NODES, VirtualNode
 from isthmus.kube.builtin import SECRETS
+from isthmus.kube.errors import BadRequest, Forbidden, Invalid
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Manifest
 from isthmus.kube.reconcile import Controller
 
-RETRY = 5.0
-"""Seconds until the next look for a Secret that is not watched."""
+RETRY, REFUSED = 5.0, 60.0
+"""Seconds until the next look for a Secret that is not watched, and at a VirtualNode that is refused."""
 
 
 def asks_for_node(slice_: ResourceSlice) -> bool:
@@ -98,6 +99,7 @@ class VirtualNodeCreator:
 
     def __init__(self, manager: Manager) -> None:
         self.client = manager.client
+        self.events = manager.events
         informers = manager.informers
         self.slices = informers.get(RESOURCE_SLICES)
         self.identities = informers.get(IDENTITIES)
@@ -129,7 +131,13 @@ class VirtualNodeCreator:
             return None
         if node is None and await self.client.find(SECRETS.partial(), secret, key.namespace) is None:
             return RETRY
-        await self._apply(slice_, node, secret)
+        try:
+            await self._apply(slice_, node, secret)
+        except (BadRequest, Forbidden, Invalid) as error:
+            # What the provider granted cannot be a node of this cluster.
+            message = f"The virtual node cannot be made of what was granted: {error}"
+            self.events.record(RESOURCE_SLICES, slice_, "VirtualNodeRefused", message, "Warning")
+            return REFUSED
         return None
 
     def _secret_of(self, slice_: ResourceSlice) -> str:

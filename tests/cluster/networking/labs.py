@@ -26,6 +26,7 @@ def lab_apart(
     """Clusters with one node each and Isthmus installed, gone afterwards; ranges overlap unless `disjoint`.
 
     What the clusters sign is valid for `certificate_life` ("2m"), else for a year.
+    `environment` names the lab and its network.
     """
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.api.offloading import NamespaceOffloading
-from isthmus.offloading.admission.pods import NOT_VIRTUAL, TOLERATION, VIRTUAL, PodSpec, plan_placement
+from isthmus.offloading.admission.pods import plan_placement
 from isthmus.offloading.namespaces.selector import selects
+from isthmus.offloading.placement import NOT_VIRTUAL, TOLERATION, VIRTUAL, PodSpec
 
 EU = {"matchExpressions": [{"key": "region", "operator": "In", "values": ["eu"]}]}
 SSD = {"matchExpressions": [{"key": "disk", "operator": "Exists"}]}
@@ -57,6 +58,12 @@ def test_local_pods_and_pods_of_the_liqo_runtime_class_stay_as_they_are() -> Non
     assert plan_placement(pod(runtimeClassName="liqo"), offloading("Remote")) == []
     assert plan_placement(pod(runtimeClassName="edge"), offloading("Remote"), "edge") == []
     assert plan_placement(pod(runtimeClassName="gvisor"), offloading("Remote"))
+
+
+def test_pods_of_the_liqo_runtime_class_are_kept_off_providers_without_the_namespace() -> None:
+    for strategy in ("Remote", "LocalAndRemote"):
+        (operation,) = plan_placement(pod(runtimeClassName="liqo"), offloading(strategy, EU))
+        assert terms([operation]) == [{"matchExpressions": [*EU["matchExpressions"], VIRTUAL]}]
 
 
 def test_a_namespace_that_is_being_unoffloaded_sends_nothing_more() -> None:

@@ -28,7 +28,7 @@ from isthmus.offloading.admission.certificates import (
 from isthmus.offloading.admission.peering import PeeringAdmission, slice_problem, tenant_problem
 from isthmus.offloading.admission.review import AdmissionRequest, Review, Verdict, encode_review, set_label
 from isthmus.offloading.admission.shadowpods import HostFields, fixed_part, host_problem
-from isthmus.offloading.admission.virtualnodes import TemplateSpec, plan_defaults
+from isthmus.offloading.admission.virtualnodes import TemplateSpec, plan_defaults, spec_problem
 
 
 def request(object: Any, old: Any = None) -> AdmissionRequest:
@@ -290,3 +290,31 @@ def test_trust_is_patched_only_where_it_lacks() -> None:
         {"op": "test", "path": "/webhooks/1/name", "value": "b"},
         {"op": "add", "path": "/webhooks/1/clientConfig/caBundle", "value": good},
     ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "part"),
+    [
+        ({"clusterID": "Milan"}, "spec.clusterID"),
+        ({"resourceQuota": {"hard": {"cpu": "much"}}}, "spec.resourceQuota.hard: resource cpu"),
+        ({"resourceQuota": {"hard": {"memory": "-1Gi"}}}, "memory is '-1Gi'"),
+        (
+            {
+                "offloadingPatch": {
+                    "affinity": {
+                        "nodeAffinity": {
+                            "requiredDuringSchedulingIgnoredDuringExecution": {
+                                "nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Is"}]}]
+                            }
+                        }
+                    }
+                }
+            },
+            "nodeSelectorTerms[0].matchExpressions[0]: operator 'Is'",
+        ),
+    ],
+)
+def test_a_virtual_node_that_cannot_be_is_refused_by_field(spec: dict[str, Any], part: str) -> None:
+    good = {"clusterID": "milan", "resourceQuota": {"hard": {"cpu": "4", "nvidia.com/gpu": 1}}}
+    assert spec_problem(msgspec.convert(good, VirtualNodeSpec)) == ""
+    assert part in spec_problem(msgspec.convert({**good, **spec}, VirtualNodeSpec))

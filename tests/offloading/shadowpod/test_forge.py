@@ -17,6 +17,8 @@ from isthmus.offloading.shadowpod.forge import (
     PodPhase,
     forge_pod,
     has_finished,
+    kept_here,
+    may_stray,
     owner_uid,
     phase_of,
     plan_metadata,
@@ -140,3 +142,44 @@ def test_the_record_on_a_pod_says_what_came_from_its_shadow_pod(
         "labels": own.keys() - {labels.ORIGIN, labels.CREATOR_USER},
         "annotations": set(annotations),
     }
+
+
+def spec(**fields: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode({"containers": [], **fields}))
+
+
+NOT_READY = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
+
+
+@pytest.mark.parametrize(
+    ("tolerations", "strays"),
+    [
+        ([], False),
+        ([NOT_READY], False),
+        ([{"operator": "Exists", "effect": "NoSchedule"}], False),
+        ([NOT_READY, {"operator": "Exists"}], True),
+        ([{"key": "virtual-node.liqo.io/not-allowed", "operator": "Exists"}], True),
+        ([{"key": "virtual-node.liqo.io/not-allowed", "value": "true", "effect": "NoExecute"}], True),
+        ([{"key": "virtual-node.liqo.io/not-allowed", "value": "other"}], False),
+    ],
+)
+def test_a_consumers_pod_that_tolerates_our_virtual_nodes_is_found(
+    tolerations: list[Any], strays: bool
+) -> None:
+    assert may_stray(spec(tolerations=tolerations)) is strays
+    assert may_stray({"tolerations": tolerations}) is strays
+
+
+def test_what_cannot_be_read_is_left_to_the_api_server() -> None:
+    assert not may_stray(spec(tolerations="all"))
+
+
+def test_a_pod_kept_here_keeps_its_own_affinity() -> None:
+    own = {"podAntiAffinity": {"x": 1}}
+    kept = kept_here(spec(affinity=own, tolerations=[{"operator": "Exists"}], future=1))
+    required = kept["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert required["nodeSelectorTerms"] == [
+        {"matchExpressions": [{"key": "liqo.io/type", "operator": "NotIn", "values": ["virtual-node"]}]}
+    ]
+    assert kept["affinity"]["podAntiAffinity"] == {"x": 1}
+    assert kept["future"] == 1

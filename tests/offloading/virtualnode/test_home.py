@@ -96,3 +96,15 @@ async def test_pod_waits_for_the_address_of_its_home_and_its_owner_is_told() -> 
 async def test_pod_that_does_not_want_its_home_does_not_wait() -> None:
     unwanted = pod(**{labels.API_SERVER_SUPPORT: "disabled"})
     assert len(await created_by(Provider(), unwanted, LACKING)) == 1
+
+
+async def test_pod_of_a_node_that_takes_no_pods_is_told_so() -> None:
+    provider = Provider()
+    closed = Terms(Identity("rome", "milan", "milan"), OffloadingPatch(), takes_pods=False)
+    context: Any = SimpleNamespace(
+        terms=lambda: closed, local=provider, remote=provider, events=provider, node_name="milan"
+    )
+    twin: Any = SimpleNamespace(local="demo", remote="demo-rome")
+    assert await create_shadow(context, twin, pod(), PodMemory("u1"))
+    assert provider.created == []
+    assert "spec.reflectorsConfig.pod.workers" in provider.told[0]

@@ -9,15 +9,13 @@ speaks of liqo.io/type, or where the DaemonSet has the label liqo.io/webhook-ski
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from msgspec import Raw, field
 
 from isthmus.api import labels
 from isthmus.kube.objects import EMPTY_OBJECT, Base
-from isthmus.offloading.admission.pods import NOT_VIRTUAL, REQUIRED, PodSpec, merge_terms
 from isthmus.offloading.admission.review import ALLOWED, AdmissionRequest, Verdict
+from isthmus.offloading.placement import REQUIRED, PodSpec, kept_off_virtual_nodes, tolerates_virtual_nodes
 
 
 class _DaemonSetSpec(Base, frozen=True, kw_only=True):
@@ -46,20 +44,8 @@ async def mutate_daemon_set(request: AdmissionRequest) -> Verdict:
     pod = msgspec.json.decode(daemon_set.spec.template, type=_Template).spec
     if not any(tolerates_virtual_nodes(each) for each in pod.tolerations) or _is_decided(pod):
         return ALLOWED
-    affinity = merge_terms(pod.affinity, [{"matchExpressions": [NOT_VIRTUAL]}])
+    affinity = kept_off_virtual_nodes(pod.affinity)
     return Verdict(patch=[{"op": "add", "path": "/spec/template/spec/affinity", "value": affinity}])
-
-
-def tolerates_virtual_nodes(toleration: dict[str, Any]) -> bool:
-    """Whether a toleration is for the taint every virtual node has, whatever else it is for."""
-    if toleration.get("effect") not in (None, "", "NoExecute"):
-        return False
-    exists = toleration.get("operator") == "Exists"
-    if not toleration.get("key"):
-        return exists
-    return toleration["key"] == labels.VIRTUAL_NODE_TAINT and (
-        exists or toleration.get("value") == labels.TRUE
-    )
 
 
 def _is_decided(pod: _TemplateSpec) -> bool:

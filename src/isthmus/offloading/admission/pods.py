@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from msgspec import field
 
@@ -13,19 +11,7 @@ from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Base, Key
 from isthmus.offloading.admission.review import AdmissionRequest, Operations, Verdict, deny
 from isthmus.offloading.namespaces.selector import Term, cross_product, terms_of
-
-TOLERATION = {"key": labels.VIRTUAL_NODE_TAINT, "operator": "Exists", "effect": "NoExecute"}
-VIRTUAL: Term = {"key": labels.NODE_TYPE, "operator": "In", "values": [labels.NODE_TYPE_VIRTUAL]}
-NOT_VIRTUAL: Term = {"key": labels.NODE_TYPE, "operator": "NotIn", "values": [labels.NODE_TYPE_VIRTUAL]}
-REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
-
-
-class PodSpec(Base, frozen=True, kw_only=True):
-    """What of a PodSpec decides where the pod may run."""
-
-    runtime_class_name: str | None = None
-    tolerations: list[dict[str, Any]] = field(default_factory=list)
-    affinity: dict[str, Any] | None = None
+from isthmus.offloading.placement import NOT_VIRTUAL, TOLERATION, VIRTUAL, PodSpec, merge_terms
 
 
 class Pod(Base, frozen=True, kw_only=True):
@@ -61,14 +47,16 @@ class PodMutator:
 def plan_placement(pod: PodSpec, offloading: NamespaceOffloading, runtime_class: str = "liqo") -> Operations:
     """The patch that lets the pod go, or makes it go, to the virtual nodes the namespace is extended to.
 
-    A pod of the runtime class for virtual nodes is left as it is: the class brings node selector and toleration.
+    The runtime class for virtual nodes brings node selector and toleration; a pod of it is only kept off providers
+    that the namespace is not extended to, where it would wait for ever. Stock leaves it as it is.
     """
     strategy = offloading.spec.pod_offloading_strategy
-    if strategy == "Local" or offloading.deleting or pod.runtime_class_name == runtime_class:
+    if strategy == "Local" or offloading.deleting:
         return []
-    return _plan_toleration(pod) + _plan_affinity(
-        pod, placement_terms(strategy, terms_of(offloading.spec.cluster_selector))
-    )
+    selector = terms_of(offloading.spec.cluster_selector)
+    if pod.runtime_class_name == runtime_class:
+        return _plan_affinity(pod, placement_terms("Remote", selector)) if selector else []
+    return _plan_toleration(pod) + _plan_affinity(pod, placement_terms(strategy, selector))
 
 
 def placement_terms(strategy: str, selector: list[Term]) -> list[Term]:
@@ -90,14 +78,3 @@ def _plan_affinity(pod: PodSpec, terms: list[Term]) -> Operations:
     if not terms:
         return []
     return [{"op": "add", "path": "/spec/affinity", "value": merge_terms(pod.affinity, terms)}]
-
-
-def merge_terms(present: dict[str, Any] | None, terms: list[Term]) -> dict[str, Any]:
-    """A pod's affinity that also requires one of the terms of its node."""
-    affinity = dict(present or {})
-    node_affinity = dict(affinity.get("nodeAffinity") or {})
-    required = dict(node_affinity.get(REQUIRED) or {})
-    required["nodeSelectorTerms"] = cross_product(terms_of(required), terms)
-    node_affinity[REQUIRED] = required
-    affinity["nodeAffinity"] = node_affinity
-    return affinity

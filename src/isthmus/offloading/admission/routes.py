@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -23,7 +22,14 @@ from isthmus.offloading.admission.daemonsets import mutate_daemon_set
 from isthmus.offloading.admission.managedfields import mutate_shadowed_pod
 from isthmus.offloading.admission.peering import PeeringAdmission, mutate_foreign_cluster, mutate_tenant
 from isthmus.offloading.admission.pods import PodMutator
-from isthmus.offloading.admission.review import AdmissionRequest, Review, Verdict, deny, encode_review
+from isthmus.offloading.admission.review import (
+    AdmissionRequest,
+    Handler,
+    Review,
+    Verdict,
+    deny,
+    encode_review,
+)
 from isthmus.offloading.admission.shadowpods import ShadowPodAdmission
 from isthmus.offloading.admission.virtualnodes import VirtualNodeAdmission
 from isthmus.offloading.quota import Ledger
@@ -32,8 +38,6 @@ logger = logging.getLogger(__name__)
 
 MAX_REVIEW = 4 << 20
 """Bytes of a review: twice the largest object that etcd takes (1.5 MiB), for an update shows the old one too."""
-
-Handler = Callable[[AdmissionRequest], Awaitable[Verdict]]
 
 
 def routes(manager: Manager, options: Options, ledger: Ledger) -> dict[str, Handler]:

@@ -9,11 +9,15 @@ from msgspec import field
 
 from isthmus.api import labels, names
 from isthmus.api.offloading import VK_OPTIONS_TEMPLATES, VirtualNode, VirtualNodeSpec
+from isthmus.api.quantity import LARGEST, parse_resources
 from isthmus.kube.builtin import NODES
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Base, Object
 from isthmus.kube.options import Options
 from isthmus.offloading.admission.review import ALLOWED, AdmissionRequest, Operations, Verdict, deny
+from isthmus.offloading.namespaces.selector import selector_problems
+from isthmus.offloading.placement import REQUIRED
+from isthmus.offloading.virtualnode.node import is_ours
 
 
 class TemplateSpec(Base, frozen=True, kw_only=True):
@@ -59,8 +63,9 @@ class VirtualNodeAdmission:
         node = msgspec.json.decode(request.object, type=VirtualNode)
         if node.deleting:
             return ALLOWED
-        if not names.is_dns_label(node.spec.cluster_id):
-            return deny(f"spec.clusterID is {node.spec.cluster_id!r}: it must be the provider's cluster id")
+        problem = spec_problem(node.spec)
+        if problem:
+            return deny(problem)
         if request.operation == "UPDATE":
             old = msgspec.json.decode(request.old_object, type=VirtualNode)
             if old.spec.cluster_id != node.spec.cluster_id:
@@ -71,7 +76,30 @@ class VirtualNodeAdmission:
             return deny(
                 f"a node named {node.metadata.name} exists and is no virtual node: choose another name"
             )
+        if found is not None and not is_ours(found, node):
+            return deny(
+                f"a node named {node.metadata.name} exists and stands for another cluster: choose another name"
+            )
         return ALLOWED
+
+
+def spec_problem(spec: VirtualNodeSpec) -> str:
+    """What is wrong with a VirtualNode by itself, naming the field, "" for nothing.
+
+    Labels and taints are left to the API server, which judges the Node made of them: see the condition Node.
+    """
+    if not names.is_dns_label(spec.cluster_id):
+        return f"spec.clusterID is {spec.cluster_id!r}: it must be the provider's cluster id"
+    try:
+        amounts = parse_resources(spec.resource_quota.hard)
+    except ValueError as error:
+        return f"spec.resourceQuota.hard: {error}"
+    for name, amount in amounts.items():
+        if not 0 <= amount <= LARGEST:
+            return f"spec.resourceQuota.hard: {name} is {spec.resource_quota.hard[name]!r}: it must not be negative"
+    affinity = (spec.offloading_patch.affinity if spec.offloading_patch else None) or {}
+    problems = selector_problems((affinity.get("nodeAffinity") or {}).get(REQUIRED))
+    return f"spec.offloadingPatch.affinity.nodeAffinity.{REQUIRED}.{problems[0]}" if problems else ""
 
 
 def plan_defaults(node: VirtualNodeSpec, template: TemplateSpec) -> Operations:

@@ -13,17 +13,16 @@ from isthmus.api import names
 from isthmus.api.offloading import (
     NAMESPACE_MAPS,
     NAMESPACE_OFFLOADINGS,
-    VIRTUAL_NODES,
     NamespaceMap,
-    NamespaceOffloading,
     VirtualNode,
 )
 from isthmus.kube.errors import AlreadyExists, NotFound
 from isthmus.kube.manager import Manager
-from isthmus.kube.objects import Key
+from isthmus.kube.objects import Key, Object
 from isthmus.kube.options import Options
 from isthmus.kube.reconcile import Controller
 from isthmus.offloading.namespaces.mapping import desired_mapping, forge_namespace_map, is_own_map
+from isthmus.offloading.virtualnode.templates import WishedNodes
 
 LATER = 2.0
 """Seconds until the next look where a cache was behind the API server."""
@@ -37,18 +36,19 @@ class MapController:
         self.cluster_id = options.cluster_id
         informers = manager.informers
         self.maps = informers.get(NAMESPACE_MAPS)
-        self.nodes = informers.get(VIRTUAL_NODES)
+        self.nodes = WishedNodes(informers, options.namespace)
         self.offloadings = informers.get(NAMESPACE_OFFLOADINGS)
 
     def controller(self) -> Controller:
         """The loop, fed by the maps, the virtual nodes and the offloadings."""
         controller = Controller("namespacemap-local", self.reconcile)
         controller.watch(self.maps, lambda map_: [map_.key] if is_own_map(map_) else [])
-        controller.watch(self.nodes, _map_of)
+        controller.watch(self.nodes.nodes, _map_of)
+        controller.watch(self.nodes.templates, self._all)
         controller.watch(self.offloadings, self._all)
         return controller
 
-    def _all(self, _: NamespaceOffloading) -> Iterable[Key]:
+    def _all(self, _: Object) -> Iterable[Key]:
         return {key for node in self.nodes.list() for key in _map_of(node)}
 
     async def reconcile(self, key: Key) -> float | None:

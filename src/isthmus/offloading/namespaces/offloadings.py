@@ -17,7 +17,6 @@ from isthmus.api import labels, names
 from isthmus.api.offloading import (
     NAMESPACE_MAPS,
     NAMESPACE_OFFLOADINGS,
-    VIRTUAL_NODES,
     NamespaceMap,
     NamespaceOffloading,
     VirtualNode,
@@ -31,6 +30,7 @@ from isthmus.kube.reconcile import Controller
 from isthmus.offloading.namespaces.finalizers import add_finalizer, remove_finalizer
 from isthmus.offloading.namespaces.mapping import is_own_map, remote_name, wants
 from isthmus.offloading.namespaces.status import map_status
+from isthmus.offloading.virtualnode.templates import WishedNodes
 
 DELETION_BOUND = 120.0
 """Seconds a deletion waits for the providers (the time `unoffload` waits)."""
@@ -45,7 +45,7 @@ class OffloadingController:
         informers = manager.informers
         self.offloadings = informers.get(NAMESPACE_OFFLOADINGS)
         self.maps = informers.get(NAMESPACE_MAPS)
-        self.nodes = informers.get(VIRTUAL_NODES)
+        self.nodes = WishedNodes(informers, options.namespace)
         self.labelled = informers.get(
             NAMESPACES.partial(), label_selector=f"{labels.SCHEDULING_ENABLED}={labels.TRUE}"
         )
@@ -55,7 +55,8 @@ class OffloadingController:
         controller = Controller("namespaceoffloading", self.reconcile)
         controller.watch(self.offloadings)
         controller.watch(self.maps, self._mapped)
-        controller.watch(self.nodes, self._all)
+        controller.watch(self.nodes.nodes, self._all)
+        controller.watch(self.nodes.templates, self._all)
         controller.watch(self.labelled, lambda ns: [Key(ns.metadata.name, names.NAMESPACE_OFFLOADING)])
         return controller
 
@@ -65,7 +66,7 @@ class OffloadingController:
         for namespace in map_.spec.desired_mapping.keys() | map_.status.current_mapping.keys():
             yield Key(namespace, names.NAMESPACE_OFFLOADING)
 
-    def _all(self, _: VirtualNode) -> Iterable[Key]:
+    def _all(self, _: Object) -> Iterable[Key]:
         return [offloading.key for offloading in self.offloadings.list()]
 
     async def reconcile(self, key: Key) -> float | None:

@@ -24,6 +24,10 @@ from isthmus.offloading.pods.twin import SHADOW_PHASES, SHADOWS, Shadow, TwinNam
 PATIENCE = 3
 """Refusals in a row that may be a moment's (permissions still being granted, a webhook starting)."""
 LATER = 1.0
+NO_PODS = (
+    "node {} takes no more pods: its VkOptionsTemplate has spec.reflectorsConfig.pod.workers: 0. Give it more than 0, "
+    "or move the pod"
+)
 NO_HOME = (
     "this cluster's API server has no address for the provider's pods yet: see the events of IP api-server, or set "
     f"annotation {labels.API_SERVER_SUPPORT}=disabled"
@@ -41,6 +45,8 @@ async def create_shadow(
     if waiting:
         return waiting
     terms = context.terms()
+    if not terms.takes_pods:
+        return await _report(context, pod, memory, NO_PODS.format(context.node_name))
     try:
         manifest = forge_shadow_pod(pod, twin.remote, terms)
         if terms.lacks_home and api_server_support(pod.metadata.annotations) == "home":

@@ -49,6 +49,12 @@ class PodMemory(Struct):
     """When a change of the running pod was carried over, as far as is known."""
     unapplied: str = ""
     """The revision of which was told that the provider has not applied it."""
+    explain_at: float = 0.0
+    """When the provider is asked why the pod does not get on, 0 while it does."""
+    explained: int = 0
+    """How often it was asked in this trouble."""
+    told: dict[str, int] = field(default_factory=dict)
+    """The provider's events told last, by uid, with how often they had happened."""
     given_up: frozenset[str] = frozenset()
     """Metadata keys of the ShadowPod that were removed once; somebody may have put them back."""
 

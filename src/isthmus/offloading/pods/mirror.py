@@ -28,6 +28,7 @@ from isthmus.offloading.pods.status import (
     terminated_status,
     unready_status,
 )
+from isthmus.offloading.pods.trouble import calm, explain, is_in_trouble
 from isthmus.offloading.pods.twin import RemotePod, Shadow
 
 
@@ -38,7 +39,10 @@ async def mirror_status(
     present: Status = msgspec.json.decode(pod.status)
     if remote is None:
         phase = await recorded_phase(context, shadow, memory)
-        return await _without_remote(context, pod, present, phase, memory)
+        await _without_remote(context, pod, present, phase, memory)
+        return (
+            None if phase in TERMINAL or pod.deleting else await explain(context, pod, shadow, None, memory)
+        )
     killed = remote.deleting and not pod.deleting
     if killed and await recorded_phase(context, shadow, memory) not in TERMINAL:
         # It is being deleted there, not here: it comes again, so whatever end it reports is none.
@@ -60,6 +64,9 @@ async def mirror_status(
         return unsettled
     marks = forge_marks(pod.metadata, remote.metadata.uid, recreations)
     await write_status(context.local, pod, memory, wanted, marks, metadata_alone="hostIP" in status)
+    if not pod.deleting and is_in_trouble(status):
+        return await explain(context, pod, shadow, remote, memory)
+    calm(memory)
     return None
 
 
@@ -89,16 +96,15 @@ async def give_up(context: PodContext, pod: Pod, memory: PodMemory) -> None:
 
 async def _without_remote(
     context: PodContext, pod: Pod, present: Status, phase: str, memory: PodMemory
-) -> float | None:
+) -> None:
     if phase in TERMINAL:
         wanted = terminated_status(present, phase, _now())
     elif present.get("phase") == "Running":
         message = "The remote pod is not there; the provider makes it again"
         wanted = unready_status(present, REMOTE_POD_MISSING, message, _now())
     else:
-        return None
+        return
     await write_status(context.local, pod, memory, wanted)
-    return None
 
 
 def count_recreations(pod: ObjectMeta, remote_uid: str) -> int:

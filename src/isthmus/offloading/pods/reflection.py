@@ -25,13 +25,13 @@ ACCESS_PATIENCE = 10.0
 class PodReflection:
     """Keeps the pods of one virtual node and their ShadowPods equal."""
 
-    def __init__(self, context: PodContext) -> None:
+    def __init__(self, context: PodContext, workers: int = WORKERS) -> None:
         self._context = context
         self._twins: dict[str, TwinNamespace] = {}
         self._memories = Memories()
         self._tasks = TaskSet()
         reconciler = PodReconciler(context, self._twins, self._memories)
-        self._controller = Controller(f"pods of {context.node_name}", reconciler.reconcile, workers=WORKERS)
+        self._controller = Controller(f"pods of {context.node_name}", reconciler.reconcile, workers=workers)
 
     def attach(self, local: str, remote: str) -> None:
         """Offload the pods of a local namespace to its twin; harmless where it is so already."""

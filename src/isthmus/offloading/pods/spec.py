@@ -58,6 +58,8 @@ class Terms(Struct, frozen=True):
     """Whether a network leads there, but no address is known yet: pods that want it have to wait."""
     runtime_class: str = "liqo"
     """The local runtime class that sends a pod to virtual nodes; it means nothing on the provider."""
+    takes_pods: bool = True
+    """Whether more pods are offloaded; those that are go on in any case."""
 
 
 def forge_shadow_pod(pod: Pod, remote_namespace: str, terms: Terms) -> Manifest:

@@ -13,6 +13,7 @@ import time
 
 from isthmus.api import labels
 from isthmus.api.offloading import SHADOW_PODS, ShadowPod
+from isthmus.kube.builtin import NAMESPACES
 from isthmus.kube.errors import AlreadyExists, BadRequest, Conflict, Forbidden, Invalid, NotFound
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Manifest
@@ -24,7 +25,9 @@ from isthmus.offloading.shadowpod.forge import (
     forge_pod,
     forge_release,
     has_finished,
+    kept_here,
     may_release,
+    may_stray,
     owner_uid,
     phase_of,
 )
@@ -174,7 +177,7 @@ class ShadowPodController:
         try:
             await self.client.create(
                 SHADOWED_PODS.partial(),
-                self._forge(shadow),
+                await self._forge(shadow),
                 shadow.metadata.namespace,
                 field_manager=labels.SHADOW_POD_MANAGER,
             )
@@ -187,10 +190,19 @@ class ShadowPodController:
         self.events.record(SHADOW_PODS, shadow, "CreatedPod", f"Created pod {shadow.metadata.name}")
         return CACHE_GRACE
 
-    def _forge(self, shadow: ShadowPod) -> Manifest:
+    async def _forge(self, shadow: ShadowPod) -> Manifest:
         """The Pod for this cluster. Raises NetworkPendingError."""
         pod = forge_pod(shadow)
-        return pod if self.home is None else {**pod, "spec": self.home.adapt(shadow, pod["spec"])}
+        if self.home is not None:
+            pod["spec"] = self.home.adapt(shadow, pod["spec"])
+        if may_stray(pod["spec"]) and not await self._is_extended(shadow.metadata.namespace):
+            pod["spec"] = kept_here(pod["spec"])
+        return pod
+
+    async def _is_extended(self, namespace: str) -> bool:
+        """Whether the twin namespace is in its turn offloaded from here."""
+        found = await self.client.find(NAMESPACES.partial(), namespace)
+        return found is not None and found.metadata.labels.get(labels.SCHEDULING_ENABLED) == labels.TRUE
 
     async def _meet(self, shadow: ShadowPod) -> float | None:
         """A pod of that name is there but not in the cache: our own, or a stranger's."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
-from msgspec import field
+from msgspec import Raw, field
 
 from isthmus.api import labels
 from isthmus.api.offloading import GROUP, VERSION, ShadowPod
 from isthmus.kube.builtin import PODS
 from isthmus.kube.objects import Base, Manifest, Object
 from isthmus.offloading.inplace import APPLIED, OWN_ANNOTATIONS, REFLECTED, REVISION, resized_spec
+from isthmus.offloading.placement import PodSpec, kept_off_virtual_nodes, tolerates_virtual_nodes
 
 FINISHED = frozenset({"Succeeded", "Failed"})
 """The phases nothing follows on."""
@@ -74,6 +77,30 @@ def forge_pod(shadow: ShadowPod) -> Manifest:
         },
         "spec": resized_spec(shadow),
     }
+
+
+def may_stray(spec: Raw | dict[str, Any]) -> bool:
+    """Whether a consumer's pod tolerates the virtual nodes of this cluster, which are others' machines: one that
+    tolerates everything does, and would wait on one for ever, for its namespace is not offloaded there."""
+    if not isinstance(spec, dict) and b"tolerations" not in bytes(spec):
+        return False
+    return any(tolerates_virtual_nodes(each) for each in _placed(spec).tolerations)
+
+
+def kept_here(spec: Raw | dict[str, Any]) -> dict[str, Any]:
+    """The PodSpec with an affinity that keeps it off virtual nodes."""
+    whole: dict[str, Any] = spec if isinstance(spec, dict) else msgspec.json.decode(spec)
+    return {**whole, "affinity": kept_off_virtual_nodes(whole.get("affinity"))}
+
+
+def _placed(spec: Raw | dict[str, Any]) -> PodSpec:
+    """What of a spec says where it may run; one that cannot be read is the API server's to refuse."""
+    try:
+        if isinstance(spec, dict):
+            return msgspec.convert(spec, type=PodSpec)
+        return msgspec.json.decode(spec, type=PodSpec)
+    except msgspec.ValidationError:
+        return PodSpec()
 
 
 def pod_labels(shadow: ShadowPod) -> dict[str, str]:

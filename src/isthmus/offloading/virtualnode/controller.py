@@ -20,10 +20,11 @@ from isthmus.kube.credentials import Credentials, parse_kubeconfig
 from isthmus.kube.errors import ConfigurationError, NotFound
 from isthmus.kube.objects import Key, Object
 from isthmus.kube.reconcile import Controller
+from isthmus.offloading.pods.reflection import WORKERS as WORKERS_OF_PODS
 from isthmus.offloading.virtualnode.conditions import State, plan_conditions
 from isthmus.offloading.virtualnode.node import NodeObject, creates_node, is_ours
 from isthmus.offloading.virtualnode.retirement import (
-    AGAIN,
+    UNHURRIED,
     Situation,
     drain,
     has_leftovers,
@@ -82,8 +83,14 @@ class VirtualNodeController:
         if not creates_node(virtual_node):
             return await self._without_node(virtual_node, kubelet)
         node = self._runtime.nodes.get(Key("", key.name))
-        await self._report(virtual_node, kubelet, _RUNNING if node is not None else State("Creating"))
+        await self._report(virtual_node, kubelet, self._node_state(virtual_node, node))
         return RECHECK
+
+    def _node_state(self, virtual_node: VirtualNode, node: Object | None) -> State:
+        session = self._runtime.registry.session(virtual_node.metadata.name)
+        refused = "" if session is None else session.node_refused
+        status = "Creating" if node is None else "Running"
+        return State(status, "NodeRefused", refused) if refused else State(status)
 
     async def _ensure_task(self, virtual_node: VirtualNode) -> State:
         """Start, keep or restart the task; says how far it is."""
@@ -196,6 +203,7 @@ class VirtualNodeController:
             *sorted(identity.annotations_not_reflected),
         ):
             digest.update(part.encode() + b"\0")
+        digest.update(str(self._runtime.pod_workers(virtual_node) or WORKERS_OF_PODS).encode())
         return digest.hexdigest()
 
     async def _without_node(self, virtual_node: VirtualNode, kubelet: State) -> float | None:
@@ -209,9 +217,9 @@ class VirtualNodeController:
             await self._report(virtual_node, kubelet, state)
 
         if not await drain(self._runtime, virtual_node, Situation(0.0, hopeless=False), report):
-            return AGAIN
+            return UNHURRIED
         await remove_node(self._runtime, virtual_node)
-        return AGAIN
+        return UNHURRIED
 
     async def _retire(self, virtual_node: VirtualNode) -> float | None:
         """The VirtualNode is being deleted."""
@@ -227,11 +235,11 @@ class VirtualNodeController:
                 await self._report(virtual_node, _RUNNING, state)
 
             if not await drain(self._runtime, virtual_node, situation, report):
-                return AGAIN
+                return situation.pause
             await remove_node(self._runtime, virtual_node)
             if has_leftovers(self._runtime, virtual_node, situation):
                 await self._report(virtual_node, _RUNNING, State("Deleting"))
-                return AGAIN
+                return situation.pause
         await self._stop(virtual_node.key)
         await self._drop_finalizer(virtual_node)
         return None

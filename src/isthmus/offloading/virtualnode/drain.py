@@ -18,6 +18,7 @@ from isthmus.kube.builtin import NODES, PODS
 from isthmus.kube.client import Client
 from isthmus.kube.errors import ApiError, KubeError, NotFound, TooManyRequests
 from isthmus.kube.objects import Object
+from isthmus.offloading.virtualnode.node import DRAINING
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,12 @@ LAST_RESORT = 720.0
 
 _EVICTION = {"apiVersion": "policy/v1", "kind": "Eviction"}
 _MIRROR = "kubernetes.io/config.mirror"
+
+
+def is_over(pod: Object) -> bool:
+    """Whether the pod was let go already and stands only because of a finalizer: somebody else's to remove."""
+    found = pod.metadata
+    return pod.deleting and found.deletion_grace_period_seconds == 0 and bool(found.finalizers)
 
 
 def is_tied_to_node(pod: Object) -> bool:
@@ -46,9 +53,10 @@ async def list_pods(client: Client, node: str) -> list[Object]:
 
 
 async def cordon(client: Client, node: str) -> None:
-    """Mark the Node unschedulable; none is fine."""
+    """Mark the Node unschedulable, and that it was done here; none is fine."""
+    patch = {"metadata": {"annotations": {DRAINING: "true"}}, "spec": {"unschedulable": True}}
     try:
-        await client.patch(NODES.partial(), node, {"spec": {"unschedulable": True}})
+        await client.patch(NODES.partial(), node, patch)
     except NotFound:
         return
 

@@ -10,16 +10,20 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
 from msgspec import Raw, Struct
 
 from isthmus.api import labels
 from isthmus.api.offloading import VirtualNode
 from isthmus.kube.builtin import NODES
-from isthmus.kube.objects import EMPTY_OBJECT, Manifest, Object
+from isthmus.kube.objects import EMPTY_OBJECT, Base, Manifest, Object
 from isthmus.offloading.pods.provider import ProviderHealth
 
 TAINTS = "isthmus.liqo.io/taints"
 """Annotation of a virtual Node: the taints it got from its VirtualNode, so that those taken away there go."""
+
+DRAINING = "isthmus.liqo.io/draining"
+"""Annotation of a virtual Node that was cordoned because it is to go, and not by a person."""
 
 HEARTBEAT_REASON = "KubeletReady"
 PROVIDER_UNREACHABLE = "ProviderUnreachable"
@@ -45,6 +49,10 @@ class NodeObject(Object, frozen=True, kw_only=True):
 
 VIRTUAL_NODE_OBJECTS = NODES.view(NodeObject)
 SELECTOR = f"{labels.NODE_TYPE}={labels.NODE_TYPE_VIRTUAL}"
+
+
+class _Schedulable(Base, frozen=True, kw_only=True):
+    unschedulable: bool = False
 
 
 class NodeFacts(Struct, frozen=True):
@@ -241,6 +249,11 @@ def merge_conditions(
         changed = changed or any(old.get(key, "") != new[key] for key in ("status", "reason", "message"))
         merged.append(new)
     return merged + list(before.values()), changed
+
+
+def is_cordoned(node: NodeObject) -> bool:
+    """Whether a Node takes no new pods."""
+    return bool(msgspec.json.decode(node.spec, type=_Schedulable).unschedulable)
 
 
 def is_ready(status: Mapping[str, Any]) -> bool:

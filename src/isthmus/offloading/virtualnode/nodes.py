@@ -13,11 +13,12 @@ import msgspec
 
 from isthmus.api.offloading import VirtualNode
 from isthmus.kube.client import Client
-from isthmus.kube.errors import AlreadyExists, KubeError, NotFound
+from isthmus.kube.errors import AlreadyExists, BadRequest, Conflict, Invalid, KubeError, NotFound
 from isthmus.kube.informer import Informer
 from isthmus.kube.objects import Key
 from isthmus.offloading.pods.provider import ProviderHealth
 from isthmus.offloading.virtualnode.node import (
+    DRAINING,
     VIRTUAL_NODE_OBJECTS,
     NodeFacts,
     NodeObject,
@@ -35,6 +36,8 @@ from isthmus.offloading.virtualnode.node import (
 )
 
 HEARTBEAT_INTERVAL = 300.0
+UNMENDED = 60.0
+"""Seconds until a Node that the API server refuses is tried again, should nothing it is made of change before."""
 FIELD_MANAGER = "isthmus-virtual-node"
 
 
@@ -53,6 +56,7 @@ class NodeReconciler:
         facts: NodeFacts,
         virtual_node: Callable[[], VirtualNode | None],
         networking: Callable[[VirtualNode], bool | None],
+        refused: Callable[[str], None],
     ) -> None:
         self._client = client
         self._nodes = nodes
@@ -60,7 +64,8 @@ class NodeReconciler:
         self._facts = facts
         self._virtual_node = virtual_node
         self._networking = networking
-        self._applied_generation = 0
+        self._refused = refused
+        self._applied: tuple[dict[str, str], dict[str, str]] | None = None
         self._beat_at = 0.0
 
     async def reconcile(self, key: Key) -> float | None:
@@ -68,16 +73,25 @@ class NodeReconciler:
         virtual_node = self._virtual_node()
         if virtual_node is None or not self._health.probed:
             return None
-        node = self._nodes.get(key)
         if virtual_node.deleting or not creates_node(virtual_node):
             return None
+        try:
+            await self._keep(self._nodes.get(key), virtual_node)
+        except (BadRequest, Invalid) as error:
+            # A label, taint or quantity that cannot be: the VirtualNode or its template has to be mended.
+            self._refused(str(error))
+            return UNMENDED
+        self._refused("")
+        return HEARTBEAT_INTERVAL
+
+    async def _keep(self, node: NodeObject | None, virtual_node: VirtualNode) -> None:
         if node is None:
             node = await self._create(virtual_node)
         if not is_ours(node, virtual_node):
-            raise ForeignNodeError(f"Node {key.name} exists already and is not a virtual node of ours")
+            name = virtual_node.metadata.name
+            raise ForeignNodeError(f"Node {name} exists already and is not a virtual node of ours")
         await self._repair(node, virtual_node)
         await self._tell(node, virtual_node)
-        return HEARTBEAT_INTERVAL
 
     async def _create(self, virtual_node: VirtualNode) -> NodeObject:
         now = _now()
@@ -106,16 +120,29 @@ class NodeReconciler:
                 "spec": {"taints": planned},
             }
             await self._client.patch(VIRTUAL_NODE_OBJECTS.partial(), name, patch, field_manager=FIELD_MANAGER)
+        if DRAINING in node.metadata.annotations:
+            await self._uncordon(node)
         present = (
             labels.items() <= node.metadata.labels.items()
             and annotations.items() <= node.metadata.annotations.items()
         )
-        generation = virtual_node.metadata.generation
-        if present and generation == self._applied_generation:
+        if present and self._applied == (labels, annotations):
             return
         manifest = {"metadata": {"name": name, "labels": labels, "annotations": annotations}}
         await self._client.apply(VIRTUAL_NODE_OBJECTS.partial(), manifest, field_manager=FIELD_MANAGER)
-        self._applied_generation = generation
+        self._applied = (labels, annotations)
+
+    async def _uncordon(self, node: NodeObject) -> None:
+        """Take back a cordon that was ours: the VirtualNode wants its Node after all."""
+        found = node.metadata
+        patch = {
+            "metadata": {"uid": found.uid, "annotations": {DRAINING: None}},
+            "spec": {"unschedulable": None},
+        }
+        try:
+            await self._client.patch(VIRTUAL_NODE_OBJECTS.partial(), found.name, patch)
+        except (NotFound, Conflict):
+            return  # it is gone or another: its event is under way
 
     async def _tell(self, node: NodeObject, virtual_node: VirtualNode) -> None:
         present = msgspec.json.decode(node.status)

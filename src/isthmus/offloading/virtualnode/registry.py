@@ -50,6 +50,8 @@ class ProviderSession(Struct, eq=False):
     """Whether the provider answers."""
     leftovers: Callable[[], int] = lambda: 0
     """How many ShadowPods of the virtual node are known to be at the provider."""
+    node_refused: str = ""
+    """Why this cluster's API server does not take the Node as it is wished for, "" where it does."""
 
 
 class OffloadedPods:
@@ -102,6 +104,10 @@ class OffloadedPods:
         if self._sessions.get(session.node_name) is session:
             del self._sessions[session.node_name]
             self._notify()
+
+    def tell(self) -> None:
+        """A session says something else than before."""
+        self._notify()
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` whenever a virtual node comes or goes; the result removes it."""

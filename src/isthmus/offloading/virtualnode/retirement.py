@@ -23,13 +23,17 @@ from isthmus.offloading.virtualnode.drain import (
     cordon,
     delete_all,
     evict_all,
+    is_over,
     is_tied_to_node,
     list_pods,
 )
-from isthmus.offloading.virtualnode.node import is_ours
+from isthmus.offloading.virtualnode.node import is_cordoned, is_ours
 from isthmus.offloading.virtualnode.runtime import Runtime
 
-AGAIN = 0.5
+AGAIN, UNHURRIED = 0.5, 3.0
+"""Seconds between passes: at first, and once a drain has been waiting for `HURRY` seconds, or for as long as it takes
+because nobody waits for its end."""
+HURRY = 30.0
 Report = Callable[[State], Awaitable[None]]
 
 
@@ -41,17 +45,24 @@ class Situation(Struct, frozen=True):
     hopeless: bool
     """Whether the provider cannot be told any more."""
 
+    @property
+    def pause(self) -> float:
+        """Seconds until the next pass."""
+        return AGAIN if self.elapsed < HURRY else UNHURRIED
+
 
 async def drain(runtime: Runtime, virtual_node: VirtualNode, situation: Situation, report: Report) -> bool:
-    """One pass of emptying the node; True once only pods tied to the node are left."""
+    """One pass of emptying the node; True once only pods tied to the node are left, or held by finalizers alone."""
     client = runtime.manager.client
     name = virtual_node.metadata.name
     node = await client.find(NODES.partial(), name)
     if node is not None:
         if not is_ours(node, virtual_node):
             return True
-        await cordon(client, name)
-    pods = [pod for pod in await list_pods(client, name) if not is_tied_to_node(pod)]
+        cached = runtime.nodes.get(node.key)
+        if cached is None or not is_cordoned(cached):
+            await cordon(client, name)
+    pods = [pod for pod in await list_pods(client, name) if not is_tied_to_node(pod) and not is_over(pod)]
     if not pods:
         return True
     blocked: dict[str, str] = {}

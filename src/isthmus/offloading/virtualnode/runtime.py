@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import Struct
 
 from isthmus.api.core import FOREIGN_CLUSTERS, ForeignCluster
@@ -11,12 +12,19 @@ from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key
 from isthmus.kube.options import Options
 from isthmus.offloading.pods.metadata import Identity
+from isthmus.offloading.pods.reflection import WORKERS
 from isthmus.offloading.pods.spec import Terms
 from isthmus.offloading.virtualnode.home import Home
 from isthmus.offloading.virtualnode.node import SELECTOR as NODE_SELECTOR
 from isthmus.offloading.virtualnode.node import VIRTUAL_NODE_OBJECTS, NodeObject
-from isthmus.offloading.virtualnode.reflectors import REFLECTION_TEMPLATES, ReflectionTemplate, template_of
 from isthmus.offloading.virtualnode.registry import OffloadedPods
+from isthmus.offloading.virtualnode.templates import (
+    TEMPLATES,
+    Template,
+    pod_workers,
+    template_of,
+    with_extras,
+)
 
 NO_PATCH = OffloadingPatch()
 
@@ -31,7 +39,7 @@ class Runtime(Struct, frozen=True):
     namespace_maps: Informer[NamespaceMap]
     nodes: Informer[NodeObject]
     foreign_clusters: Informer[ForeignCluster]
-    templates: Informer[ReflectionTemplate]
+    templates: Informer[Template]
     home: Home | None
     """None without the networking module."""
 
@@ -45,24 +53,32 @@ class Runtime(Struct, frozen=True):
             frozenset(patch.labels_not_reflected),
             frozenset(patch.annotations_not_reflected),
         )
-        if self.home is None or not self.home.joined(identity.provider_id):
-            return Terms(identity, patch, runtime_class=self.options.runtime_class)
-        server = self.home.api_server()
-        return Terms(
+        terms = Terms(
             identity,
             patch,
-            server,
-            lacks_home=server is None,
             runtime_class=self.options.runtime_class,
+            takes_pods=self.pod_workers(virtual_node) > 0,
         )
+        if self.home is None or not self.home.joined(identity.provider_id):
+            return terms
+        server = self.home.api_server()
+        return msgspec.structs.replace(terms, home=server, lacks_home=server is None)
 
     def foreign_cluster(self, virtual_node: VirtualNode) -> ForeignCluster | None:
         """The summary of the provider, as far as it is known."""
         return self.foreign_clusters.get(Key("", virtual_node.spec.cluster_id))
 
-    def template(self, virtual_node: VirtualNode) -> ReflectionTemplate | None:
+    def template(self, virtual_node: VirtualNode) -> Template | None:
         """What says how kinds are reflected through a virtual node."""
         return self.templates.get(template_of(virtual_node.spec, self.options.namespace))
+
+    def with_extras(self, virtual_node: VirtualNode) -> VirtualNode:
+        """The VirtualNode with what its template adds to the Node."""
+        return with_extras(virtual_node, self.template(virtual_node))
+
+    def pod_workers(self, virtual_node: VirtualNode) -> int:
+        """How many pods are reflected at a time through a virtual node; 0 where no more are offloaded."""
+        return pod_workers(self.template(virtual_node), WORKERS)
 
     def networking(self, virtual_node: VirtualNode) -> bool | None:
         """Whether the network to the provider is connected; None where that is not to be looked at."""
@@ -87,6 +103,6 @@ def make_runtime(manager: Manager, options: Options, registry: OffloadedPods) ->
         namespace_maps=informers.get(NAMESPACE_MAPS),
         nodes=informers.get(VIRTUAL_NODE_OBJECTS, label_selector=NODE_SELECTOR),
         foreign_clusters=informers.get(FOREIGN_CLUSTERS),
-        templates=informers.get(REFLECTION_TEMPLATES),
+        templates=informers.get(TEMPLATES),
         home=Home(informers, options.namespace) if networking else None,
     )

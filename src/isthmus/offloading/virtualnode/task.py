@@ -18,7 +18,7 @@ from isthmus.kube.informer import InformerSet
 from isthmus.kube.objects import Key
 from isthmus.kube.reconcile import Controller
 from isthmus.offloading.pods.provider import PodContext
-from isthmus.offloading.pods.reflection import PodReflection
+from isthmus.offloading.pods.reflection import WORKERS, PodReflection
 from isthmus.offloading.pods.spec import Terms
 from isthmus.offloading.virtualnode.heartbeat import Heartbeat
 from isthmus.offloading.virtualnode.namespaces import (
@@ -29,9 +29,9 @@ from isthmus.offloading.virtualnode.namespaces import (
 )
 from isthmus.offloading.virtualnode.node import NodeFacts, NodeObject
 from isthmus.offloading.virtualnode.nodes import NodeReconciler
-from isthmus.offloading.virtualnode.reflectors import plan_reflectors
 from isthmus.offloading.virtualnode.registry import ProviderSession
 from isthmus.offloading.virtualnode.runtime import Runtime
+from isthmus.offloading.virtualnode.templates import Template, plan_reflectors, template_of
 
 
 async def run_virtual_node(runtime: Runtime, virtual_node: VirtualNode, credentials: Credentials) -> None:
@@ -83,7 +83,8 @@ class _Work:
                 wished=self.namespaces.wished,
                 translation=self._translation,
                 cut_off=lambda: self._cut_off,
-            )
+            ),
+            runtime.pod_workers(virtual_node) or WORKERS,
         )
         session.leftovers = self._reflection.leftovers
         self._heartbeat = Heartbeat(
@@ -139,8 +140,9 @@ class _Work:
             runtime.nodes,
             self._health,
             facts,
-            self._virtual_node,
+            self._node_wish,
             runtime.networking,
+            self._node_refused,
         )
         controller = Controller(f"node {self._session.node_name}", reconciler.reconcile)
         own = self._node_key
@@ -148,7 +150,22 @@ class _Work:
         controller.watch(runtime.virtual_nodes, lambda node: [own] if node.key == self._key else [])
         provider = Key("", self._session.provider_id)
         controller.watch(runtime.foreign_clusters, lambda peer: [own] if peer.key == provider else [])
+        controller.watch(runtime.templates, lambda template: [own] if self._has(template) else [])
         return controller
+
+    def _node_wish(self) -> VirtualNode | None:
+        found = self._virtual_node()
+        return None if found is None else self._runtime.with_extras(found)
+
+    def _node_refused(self, reason: str) -> None:
+        if reason != self._session.node_refused:
+            self._session.node_refused = reason
+            self._runtime.registry.tell()
+
+    def _has(self, template: Template) -> bool:
+        """Whether the virtual node has that template."""
+        found = self._virtual_node() or self._last
+        return template_of(found.spec, self._runtime.options.namespace) == template.key
 
     async def _update_namespaces(self, _: Key) -> float | None:
         found = self._virtual_node() or self._last

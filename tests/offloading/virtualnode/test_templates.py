@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from msgspec import json
 
-from isthmus.api.offloading import ObjectReference, VirtualNodeSpec
+from isthmus.api.offloading import ObjectReference, VirtualNode, VirtualNodeSpec
 from isthmus.kube.objects import Key
-from isthmus.offloading.virtualnode.reflectors import ReflectionTemplate, plan_reflectors, template_of
+from isthmus.offloading.virtualnode.templates import (
+    Template,
+    plan_reflectors,
+    pod_workers,
+    template_of,
+    with_extras,
+)
 from isthmus.reflection import ReflectorOptions
 
 
-def template(**kinds: dict[str, object]) -> ReflectionTemplate:
-    return json.decode(json.encode({"spec": {"reflectorsConfig": kinds}}), type=ReflectionTemplate)
+def template(**kinds: dict[str, object]) -> Template:
+    return json.decode(json.encode({"spec": {"reflectorsConfig": kinds}}), type=Template)
 
 
 def test_workers_and_type_are_taken_by_kind() -> None:
@@ -43,3 +49,30 @@ def test_a_virtual_node_without_a_template_has_the_installations() -> None:
     assert template_of(named, "liqo") == Key("liqo", "mine")
     elsewhere = VirtualNodeSpec(vk_options_template_ref=ObjectReference(name="mine", namespace="other"))
     assert template_of(elsewhere, "liqo") == Key("other", "mine")
+
+
+def test_pods_have_workers_of_their_own() -> None:
+    assert pod_workers(None, 10) == 10
+    assert pod_workers(template(secret={"workers": 0}), 10) == 10
+    assert pod_workers(template(pod={"workers": 0}), 10) == 0
+    assert pod_workers(template(pod={"workers": 3}), 10) == 3
+
+
+def test_a_template_adds_to_the_node_what_the_virtual_node_does_not_say() -> None:
+    node = VirtualNode(spec=VirtualNodeSpec(labels={"region": "north"}))
+    found = json.decode(
+        json.encode(
+            {
+                "spec": {
+                    "nodeExtraLabels": {"region": "south", "tier": "gold"},
+                    "nodeExtraAnnotations": {"note": "x"},
+                }
+            }
+        ),
+        type=Template,
+    )
+    wished = with_extras(node, found).spec
+    assert wished.labels == {"region": "north", "tier": "gold"}
+    assert wished.annotations == {"note": "x"}
+    assert with_extras(node, None) is node
+    assert with_extras(node, template()) is node
