@@ -41,6 +41,7 @@ CLUSTER_RULES: list[Manifest] = [
     _rule("", ["secrets"], "get"),
     # Admission.
     _rule(authentication.GROUP, ["tenants"], "list"),
+    _rule("rbac.authorization.k8s.io", ["clusterrolebindings"], "list"),
     _rule(offloading.GROUP, ["vkoptionstemplates"], "get"),
     _rule("", ["nodes"], "get"),
     _rule(
