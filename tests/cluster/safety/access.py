@@ -80,7 +80,7 @@ def every_permission(resources: Iterable[Resource]) -> list[Permission]:
     asked = {
         Permission(verb, each.group, each.name)
         for each in resources
-        for verb in (*(OF_SUBRESOURCES if "/" in each.name else VERBS), *each.verbs)
+        for verb in (OF_SUBRESOURCES if "/" in each.name else VERBS)
     }
     return sorted(asked | {Permission(*each) for each in SPECIAL})
 
@@ -120,6 +120,25 @@ class Asker:
 
         await asyncio.gather(*(work() for _ in range(WORKERS)))
         return found
+
+
+async def rules_of(client: Client, namespace: str) -> set[Permission]:
+    """All that the client's own identity may do in a namespace, as the authorizer's rules put it, wildcards as such."""
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": namespace},
+    }
+    answer = await client.request(
+        "POST", f"{_REVIEWS}/selfsubjectrulesreviews", body=json.dumps(review).encode()
+    )
+    return {
+        Permission(verb, group, resource)
+        for rule in json.loads(answer.body)["status"]["resourceRules"]
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
 
 
 async def refusals(client: Client, requests: Iterable[tuple[str, str, bytes]]) -> dict[str, int]:
