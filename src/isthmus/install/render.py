@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isthmus.api.crds import custom_resource_definitions
-from isthmus.install import defaults, networking, roles, webhooks, workload
+from isthmus.install import defaults, networking, policies, roles, webhooks, workload
 from isthmus.install.ownership import marked
 from isthmus.install.values import Values
 from isthmus.kube.objects import Manifest
@@ -40,6 +40,7 @@ def render(values: Values, namespace: str, version: str) -> list[Manifest]:
         workload.cluster_id_config_map(values, namespace),
         installation_record(values, namespace, version),
         *roles.remote_roles(namespace),
+        *policies.admission_policies(values),
         *roles.controller_roles(values, namespace),
         workload.webhook_service(namespace),
         *workload.proxy_service(values, namespace),

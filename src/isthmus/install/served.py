@@ -26,6 +26,8 @@ _KINDS: dict[tuple[str, str], tuple[str, bool]] = {
     (_NETWORKING, "WgGatewayClientTemplate"): ("wggatewayclienttemplates", True),
     ("apps/v1", "DaemonSet"): ("daemonsets", True),
     ("apps/v1", "Deployment"): ("deployments", True),
+    (_ADMISSION, "ValidatingAdmissionPolicy"): ("validatingadmissionpolicies", False),
+    (_ADMISSION, "ValidatingAdmissionPolicyBinding"): ("validatingadmissionpolicybindings", False),
     (_ADMISSION, "MutatingWebhookConfiguration"): ("mutatingwebhookconfigurations", False),
     (_ADMISSION, "ValidatingWebhookConfiguration"): ("validatingwebhookconfigurations", False),
 }

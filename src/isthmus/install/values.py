@@ -111,9 +111,10 @@ class Reflection(Section, frozen=True, kw_only=True):
 
 
 class Offloading(Section, frozen=True, kw_only=True):
-    """The offloading module."""
+    """The offloading module; `privileged_pods`: whether consumers' pods may reach into the nodes they run on."""
 
     enabled: bool = True
+    privileged_pods: bool = False
     create_node: bool = True
     disable_network_check: bool = False
     default_node_resources: dict[str, str | int | float] = field(

@@ -13,8 +13,6 @@ from isthmus.api import labels, names
 from isthmus.install.values import Values
 from isthmus.kube.objects import Manifest
 
-MUTATING = "liqo-mutating-webhook-configuration"
-VALIDATING = "liqo-validating-webhook-configuration"
 TIMEOUT_SECONDS = 5
 
 _API = "admissionregistration.k8s.io/v1"
@@ -152,8 +150,8 @@ def webhook_configurations(values: Values, namespace: str) -> list[Manifest]:
             ],
         }
         for kind, name, mutating in (
-            ("MutatingWebhookConfiguration", MUTATING, True),
-            ("ValidatingWebhookConfiguration", VALIDATING, False),
+            ("MutatingWebhookConfiguration", names.MUTATING_WEBHOOKS, True),
+            ("ValidatingWebhookConfiguration", names.VALIDATING_WEBHOOKS, False),
         )
         if chosen
     ]

@@ -69,6 +69,7 @@ def controller_options(values: Values) -> dict[str, Any]:
         cluster_labels={key: _text(value) for key, value in values.discovery.config.cluster_labels.items()},
         key_type="RSA-2048" if values.authentication.tls_compatibility_mode else "Ed25519",
         enforcement=config.enable_resource_enforcement,
+        privileged_pods=values.offloading.privileged_pods,
         default_limits_enforcement=config.default_limits_enforcement,
         default_slice_class_enabled=values.authentication.default_resource_slice_class_enabled,
         default_node_resources={

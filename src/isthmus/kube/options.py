@@ -40,6 +40,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """Ed25519, or RSA-2048 in TLS compatibility mode."""
     enforcement: bool = True
     """Whether ShadowPods are checked against their Quota."""
+    privileged_pods: bool = False
+    """Whether consumers' pods may reach into the nodes they run on."""
     default_limits_enforcement: str = "None"
     """limitsEnforcement of the Quotas made here: None, Soft or Hard."""
     default_slice_class_enabled: bool = True

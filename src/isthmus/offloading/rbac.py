@@ -8,6 +8,7 @@ from isthmus.api import authentication, names, offloading
 from isthmus.kube.objects import Manifest
 
 _READ = ("get", "list", "watch")
+_WEBHOOKS = ("mutatingwebhookconfigurations", "validatingwebhookconfigurations")
 
 
 def _rule(group: str, resources: Sequence[str], *verbs: str) -> Manifest:
@@ -41,15 +42,14 @@ CLUSTER_RULES: list[Manifest] = [
     _rule("", ["secrets"], "get"),
     # Admission.
     _rule(authentication.GROUP, ["tenants"], "list"),
+    _rule("rbac.authorization.k8s.io", ["clusterrolebindings"], "list"),
     _rule(offloading.GROUP, ["vkoptionstemplates"], "get"),
     _rule("", ["nodes"], "get"),
-    _rule(
-        "admissionregistration.k8s.io",
-        ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
-        "list",
-        "watch",
-        "patch",
-    ),
+    _rule("admissionregistration.k8s.io", _WEBHOOKS, "list", "watch"),
+    {
+        **_rule("admissionregistration.k8s.io", _WEBHOOKS, "patch"),
+        "resourceNames": [names.MUTATING_WEBHOOKS, names.VALIDATING_WEBHOOKS],
+    },
     # Events.
     _rule("", ["events"], "create", "patch"),
 ]

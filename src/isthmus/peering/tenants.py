@@ -102,7 +102,7 @@ class TenantReconciler:
         url = await api_server_url(self._client, self._context.options)
         spec = tenant.spec
         public_key, csr = _bytes(spec.public_key, "publicKey"), _bytes(spec.csr, "csr")
-        signature, nonce = _bytes(spec.signature, "signature"), await self._nonce(spec.cluster_id)
+        signature, nonce = _bytes(spec.signature, "signature"), await self._nonce(tenant)
 
         async def verify() -> None:
             try:
@@ -127,8 +127,11 @@ class TenantReconciler:
         )
         return params, renewal_delay(certificate.validity, time.time())
 
-    async def _nonce(self, consumer: str) -> bytes:
-        for found in self._caches.secrets.by_index(PEER_INDEX, consumer):
+    async def _nonce(self, tenant: Tenant) -> bytes:
+        """The nonce that was handed out; that of the Tenant's own namespace goes before one from elsewhere."""
+        consumer, own = tenant.spec.cluster_id, tenant.metadata.namespace
+        candidates = self._caches.secrets.by_index(PEER_INDEX, consumer)
+        for found in sorted(candidates, key=lambda secret: secret.metadata.namespace != own):
             if is_nonce_secret(found):
                 secret = await self._client.find(SECRETS, found.metadata.name, found.metadata.namespace)
                 if secret is not None and (nonce := secret_data.read(secret, NONCE)):

@@ -16,6 +16,7 @@ from isthmus.api.offloading import VirtualNodeSpec
 from isthmus.kube.builtin import Secret
 from isthmus.kube.objects import Object
 from isthmus.kube.options import Options
+from isthmus.kube.resource import Resource
 from isthmus.offloading.admission import namespaceoffloadings
 from isthmus.offloading.admission.certificates import (
     Material,
@@ -25,9 +26,15 @@ from isthmus.offloading.admission.certificates import (
     plan_trust,
     read_secret,
 )
-from isthmus.offloading.admission.peering import PeeringAdmission, slice_problem, tenant_problem
+from isthmus.offloading.admission.peering import (
+    Binding,
+    PeeringAdmission,
+    namesake_problem,
+    slice_problem,
+    tenant_problem,
+)
 from isthmus.offloading.admission.review import AdmissionRequest, Review, Verdict, encode_review, set_label
-from isthmus.offloading.admission.shadowpods import HostFields, fixed_part, host_problem
+from isthmus.offloading.admission.shadowpods import fixed_part
 from isthmus.offloading.admission.virtualnodes import TemplateSpec, plan_defaults, spec_problem
 
 
@@ -157,8 +164,8 @@ def test_a_cluster_has_one_tenant(name: str, namespace: str, cluster_id: str, pa
         async def find(self, *_: Any) -> Object:
             return msgspec.convert({"metadata": {"name": namespace, "labels": found}}, Object)
 
-        async def list(self, *_: Any) -> Any:
-            return SimpleNamespace(items=[tenant("rome")])
+        async def list(self, resource: Resource[Any], *_: Any) -> Any:
+            return SimpleNamespace(items=[tenant("rome")] if resource.kind == "Tenant" else [])
 
     manager: Any = SimpleNamespace(client=Client())
     admission = PeeringAdmission(manager, Options(cluster_id="milan"))
@@ -173,6 +180,39 @@ def test_a_cluster_has_one_tenant(name: str, namespace: str, cluster_id: str, pa
     )
     verdict = asyncio.run(admission.validate_tenant(asked))
     assert (verdict.allowed, verdict.message) == (not part, part)
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "marks", "refused"),
+    [
+        ("ClusterRoleBinding", {"kind": "Group", "name": "developers"}, {}, True),
+        ("RoleBinding", {"kind": "User", "name": "developers"}, {}, True),
+        ("RoleBinding", {"kind": "ServiceAccount", "name": "developers", "namespace": "x"}, {}, False),
+        ("ClusterRoleBinding", {"kind": "Group", "name": "others"}, {}, False),
+        (
+            "ClusterRoleBinding",
+            {"kind": "Group", "name": "developers"},
+            {labels.REMOTE_CLUSTER_ID: "developers"},
+            False,
+        ),
+        (
+            "ClusterRoleBinding",
+            {"kind": "Group", "name": "developers"},
+            {labels.REMOTE_CLUSTER_ID: "rome"},
+            True,
+        ),
+    ],
+)
+def test_a_consumer_does_not_get_the_rights_of_a_namesake(
+    kind: str, subject: dict[str, str], marks: dict[str, str], refused: bool
+) -> None:
+    metadata = {"name": "edit", "labels": marks}
+    binding = msgspec.convert({"metadata": metadata, "subjects": [subject]}, Binding)
+    problem = namesake_problem("developers", kind, binding)
+    assert bool(problem) is refused
+    if refused:
+        assert f"{kind} edit gives rights to the {subject['kind'].lower()} of that name" in problem
+    assert not namesake_problem("developers", kind, msgspec.convert({"subjects": None}, Binding))
 
 
 def slice_(resources: dict[str, Any] | None = None, name: str = "milan", **annotations: str) -> ResourceSlice:
@@ -211,16 +251,6 @@ def test_a_consumer_cannot_lift_a_cordon_but_the_provider_can() -> None:
     for cordon in ({"cordon": "true"}, {"cordon_tenant": "true"}):
         assert "cannot be changed" in slice_problem(slice_(), slice_(**cordon), peer=True)
         assert not slice_problem(slice_(), slice_(**cordon), peer=False)
-
-
-def test_the_providers_own_fields_are_refused() -> None:
-    def problem(**spec: Any) -> str:
-        return host_problem(msgspec.convert(spec, HostFields))
-
-    assert not problem(hostNetwork=False, containers=[], priorityClassName="high")
-    for spec in ({"hostNetwork": True}, {"hostPID": True}, {"hostIPC": True}, {"nodeName": "cp"}):
-        assert next(iter(spec)) in problem(**spec)
-    assert "system-node-critical" in problem(priorityClassName="system-node-critical")
 
 
 def test_only_images_deadline_and_tolerations_may_change() -> None:

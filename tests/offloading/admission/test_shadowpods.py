@@ -25,6 +25,12 @@ QUOTA: dict[str, Any] = {
     "spec": {"user": USER, "resources": {"cpu": "4", "memory": "1Gi", "pods": "10"}},
 }
 TWIN: dict[str, Any] = {"metadata": {"name": "demo-rome", "labels": {labels.REMOTE_CLUSTER_ID: "rome"}}}
+TENANT: dict[str, Any] = {
+    "metadata": {
+        "name": "liqo-tenant-rome",
+        "labels": {labels.REMOTE_CLUSTER_ID: "rome", labels.TENANT_NAMESPACE: "true"},
+    }
+}
 
 
 class Provider:
@@ -39,6 +45,7 @@ class Provider:
         self.webhook = ShadowPodAdmission(manager, options, self.ledger)
         self.put("quotas", quota or QUOTA)
         self.put("namespaces", TWIN)
+        self.put("namespaces", TENANT)
 
     def get(self, resource: Resource[Any], **_: str) -> Informer[Any]:
         cache: Informer[Any] = Informer(self, resource)  # type: ignore[arg-type]
@@ -133,6 +140,11 @@ def test_shrinking_needs_no_quota_and_growth_is_refused_to_the_cordoned() -> Non
         ({"resources": {"d": {"requests": {"cpu": "1"}}}}, "there is no container d"),
         ({"ephemeralContainers": [{"image": "x"}]}, "has no name"),
         ({"ephemeralContainers": "x"}, "cannot be read"),
+        (
+            {"ephemeralContainers": [{"name": "d", "securityContext": {"privileged": True}}]},
+            "container d: privileged is not allowed",
+        ),
+        ({"ephemeralContainers": [{"name": "d", "securityContext": "x"}]}, "Expected"),
     ],
 )
 @pytest.mark.parametrize("update", [False, True])
@@ -159,6 +171,12 @@ def test_an_object_as_it_was_may_be_written_whatever_is_in_it() -> None:
         (shadow(), "other-a8a4c692b93b", "creator name cannot be modified"),
         (shadow(nodeName="cp"), USER, "nodeName is not allowed"),
         (shadow(hostNetwork=True), USER, "hostNetwork is not allowed"),
+        (shadow(priorityClassName="high"), USER, "priorityClassName high is not allowed"),
+        (
+            shadow(volumes=[{"name": "v", "hostPath": {"path": "/"}}]),
+            USER,
+            "volume v: hostPath is not allowed",
+        ),
         (shadow(containers=None), USER, "spec.pod.containers must be set"),
     ],
 )
@@ -187,6 +205,14 @@ def test_a_consumer_stays_in_its_own_namespaces(namespace: str, origin: str, par
     object_["metadata"]["labels"][labels.ORIGIN] = origin
     verdict = provider.validate(object_)
     assert (verdict.allowed, verdict.message) == (False, part)
+
+
+def test_what_another_consumer_was_granted_counts_for_nobody_else() -> None:
+    foreign = {**QUOTA, "metadata": {"name": USER, "namespace": "liqo-tenant-paris"}}
+    provider = Provider(foreign)
+    marks = {labels.REMOTE_CLUSTER_ID: "paris", labels.TENANT_NAMESPACE: "true"}
+    provider.put("namespaces", {"metadata": {"name": "liqo-tenant-paris", "labels": marks}})
+    assert "failed getting quota" in provider.validate(shadow()).message
 
 
 def test_a_creator_cannot_be_spoofed() -> None:

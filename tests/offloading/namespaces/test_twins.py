@@ -12,6 +12,7 @@ from isthmus.api.offloading import NamespaceMap
 from isthmus.api.tenancy import is_tenant_namespace_of
 from isthmus.kube.objects import Key, Object
 from isthmus.offloading.namespaces.twins import (
+    MOST_TWINS,
     RoleBinding,
     binds_rightly,
     forge_role_binding,
@@ -20,6 +21,7 @@ from isthmus.offloading.namespaces.twins import (
     is_twin_of,
     map_key_of,
     name_refused,
+    number_refused,
 )
 
 
@@ -56,6 +58,11 @@ def test_names_of_the_system_are_refused(name: str) -> None:
 
 def test_ordinary_names_are_given() -> None:
     assert not name_refused("demo-rome", "liqo")
+
+
+def test_a_consumer_cannot_fill_the_cluster_with_namespaces() -> None:
+    assert not number_refused(MOST_TWINS - 1)
+    assert str(MOST_TWINS) in number_refused(MOST_TWINS)
 
 
 def test_a_map_speaks_only_from_its_own_tenant_namespace() -> None:

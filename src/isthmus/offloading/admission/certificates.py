@@ -118,6 +118,10 @@ def plan_trust(configuration: WebhookConfiguration, authority: str) -> list[dict
     return patch
 
 
+OWN_CONFIGURATIONS = frozenset({names.MUTATING_WEBHOOKS, names.VALIDATING_WEBHOOKS})
+"""What the role lets be changed."""
+
+
 def bundle(authority: str, before: Material | None) -> str:
     """The new authority (PEM) and, after it, the newest one trusted before."""
     found = _PEM.search(before.authority) if before else None
@@ -161,6 +165,8 @@ class CertificateKeeper:
                 return SOON
         for kind, informer in self.configurations:
             for configuration in list(informer.list()):
+                if configuration.metadata.name not in OWN_CONFIGURATIONS:
+                    continue  # labelled like ours by somebody: not ours to change
                 await self._trust(kind, configuration, material)
         if material != self._material:
             self._material = material

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from isthmus.api import labels, names
 from isthmus.api.authentication import RESOURCE_SLICES, TENANTS, ResourceSlice, Tenant
 from isthmus.api.core import ForeignCluster
 from isthmus.api.quantity import LARGEST, parse_resources
-from isthmus.kube.builtin import NAMESPACES
+from isthmus.kube.builtin import CLUSTER_ROLE_BINDINGS, NAMESPACES, ROLE_BINDINGS
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Object
 from isthmus.kube.options import Options
 from isthmus.offloading.admission.review import ALLOWED, AdmissionRequest, Verdict, deny, set_label
 
+NO_HANDSHAKE = "TolerateNoHandshake"
 MAX_SLICE_NAME = 50
 """The slice's user is its name and 13 more characters, and has to fit a label."""
 
@@ -36,6 +39,12 @@ async def mutate_tenant(request: AdmissionRequest) -> Verdict:
     return Verdict(patch=set_label(tenant.metadata.labels, labels.REMOTE_CLUSTER_ID, tenant.spec.cluster_id))
 
 
+class Binding(Object, frozen=True, kw_only=True):
+    """A RoleBinding or ClusterRoleBinding of which only the subjects are read."""
+
+    subjects: list[dict[str, Any]] | None = None
+
+
 class PeeringAdmission:
     """Answers for Tenants and ResourceSlices; these are few, so the others are listed when asked."""
 
@@ -50,6 +59,8 @@ class PeeringAdmission:
             return ALLOWED
         namespace = await self.client.find(NAMESPACES.partial(), request.namespace)
         problem = tenant_problem(tenant, namespace, self.cluster_id)
+        if not problem and request.operation == "CREATE" and tenant.spec.authz_policy != NO_HANDSHAKE:
+            problem = await self._find_namesake(tenant.spec.cluster_id)
         if problem:
             return deny(problem)
         for other in (await self.client.list(TENANTS.partial())).items:
@@ -66,6 +77,14 @@ class PeeringAdmission:
                     f"in namespace {place.namespace}"
                 )
         return ALLOWED
+
+    async def _find_namesake(self, consumer: str) -> str:
+        """Whether a user or group of this cluster is called as the consumer, whose certificates name it as both."""
+        for resource in (CLUSTER_ROLE_BINDINGS.view(Binding), ROLE_BINDINGS.view(Binding)):
+            for binding in (await self.client.list(resource)).items:
+                if problem := namesake_problem(consumer, resource.kind, binding):
+                    return problem
+        return ""
 
     async def validate_resource_slice(self, request: AdmissionRequest) -> Verdict:
         """The verdict on a ResourceSlice created or updated."""
@@ -117,6 +136,21 @@ def tenant_problem(tenant: Tenant, namespace: Object | None, cluster_id: str) ->
             f"namespace {tenant.metadata.namespace} is the tenant namespace of "
             f"{found.get(labels.REMOTE_CLUSTER_ID, '')!r}, not of {consumer!r}"
         )
+    return ""
+
+
+def namesake_problem(consumer: str, kind: str, binding: Binding) -> str:
+    """Why a binding would give a consumer of that id what is meant for somebody else, "" where it would not."""
+    if binding.metadata.labels.get(labels.REMOTE_CLUSTER_ID) == consumer:
+        return ""
+    for subject in binding.subjects or []:
+        if subject.get("kind") in ("User", "Group") and subject.get("name") == consumer:
+            return (
+                f"spec.clusterID is {consumer!r}, and {kind} {binding.key} gives rights to the "
+                f"{str(subject['kind']).lower()} of that name, which the consumer's certificates would have: "
+                f"install the consumer with another id, or label the binding {labels.REMOTE_CLUSTER_ID}={consumer} "
+                "if it is meant for it"
+            )
     return ""
 
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import field
 
 from isthmus.api import labels, names
 from isthmus.api.offloading import QUOTAS, SHADOW_PODS, Quota, ShadowPod
+from isthmus.api.tenancy import is_tenant_namespace_of
 from isthmus.kube.builtin import NAMESPACES
 from isthmus.kube.manager import Manager
-from isthmus.kube.objects import Base, Key
+from isthmus.kube.objects import Key
 from isthmus.kube.options import Options
 from isthmus.offloading.admission.managedfields import strip_managed_fields
+from isthmus.offloading.admission.pod_security import Container, containers_problem, pod_problem
 from isthmus.offloading.admission.review import ALLOWED, AdmissionRequest, Verdict, deny, set_label
 from isthmus.offloading.inplace import CHANGES, parse_changes, resized_spec
 from isthmus.offloading.quota.enforcement import (
@@ -35,32 +36,6 @@ MAX_LABEL = 63
 MUTABLE = frozenset({"activeDeadlineSeconds", "tolerations"})
 
 
-class HostFields(Base, frozen=True, kw_only=True):
-    """The fields of a PodSpec that are the provider's to decide on."""
-
-    host_network: bool = field(default=False, name="hostNetwork")
-    host_pid: bool = field(default=False, name="hostPID")
-    host_ipc: bool = field(default=False, name="hostIPC")
-    node_name: str = ""
-    priority_class_name: str = ""
-
-
-def host_problem(pod: HostFields) -> str:
-    """Why a pod asks for more of the provider than a consumer may have, "" where it does not."""
-    for name, value in (
-        ("hostNetwork", pod.host_network),
-        ("hostPID", pod.host_pid),
-        ("hostIPC", pod.host_ipc),
-    ):
-        if value:
-            return f"{name} is not allowed for offloaded pods"
-    if pod.node_name:
-        return "nodeName is not allowed for offloaded pods: the provider's scheduler chooses the node"
-    if pod.priority_class_name.startswith("system-"):
-        return f"priorityClassName {pod.priority_class_name} is not allowed for offloaded pods"
-    return ""
-
-
 def fixed_part(spec: dict[str, Any]) -> dict[str, Any]:
     """What of a PodSpec may never change: all but images, deadline and tolerations."""
     fixed = {key: value for key, value in spec.items() if key not in MUTABLE}
@@ -70,7 +45,7 @@ def fixed_part(spec: dict[str, Any]) -> dict[str, Any]:
     return fixed
 
 
-def changes_problem(shadow: ShadowPod) -> str:
+def changes_problem(shadow: ShadowPod, *, privileged: bool) -> str:
     """What is wrong with the changes in place a ShadowPod tells of, "" for nothing."""
     if CHANGES not in shadow.metadata.annotations:
         return ""
@@ -78,8 +53,11 @@ def changes_problem(shadow: ShadowPod) -> str:
         changes = parse_changes(shadow.metadata.annotations)
         pod = read_pod(resized_spec(shadow))
         pod_requests(pod)
+        added = msgspec.convert(changes.ephemeral_containers, list[Container])
     except (ValueError, msgspec.DecodeError) as error:
         return str(error)
+    if problem := containers_problem(added, privileged=privileged):
+        return f"annotation {CHANGES}: {problem}"
     known = {container.name for container in [*(pod.containers or []), *pod.init_containers]}
     unknown = sorted(changes.resources.keys() - known)
     return f"annotation {CHANGES}: there is no container {unknown[0]}" if unknown else ""
@@ -91,6 +69,7 @@ class ShadowPodAdmission:
     def __init__(self, manager: Manager, options: Options, ledger: Ledger) -> None:
         self.client = manager.client
         self.enforcement = options.enforcement
+        self.privileged = options.privileged_pods
         self.ledger = ledger
         informers = manager.informers
         self.shadows = informers.get(SHADOW_PODS)
@@ -129,8 +108,8 @@ class ShadowPodAdmission:
         pod = read_pod(resized_spec(shadow))
         if pod.containers is None:
             return deny("spec.pod.containers must be set")
-        problem = changes_problem(shadow) or host_problem(
-            msgspec.json.decode(shadow.spec.pod, type=HostFields)
+        problem = changes_problem(shadow, privileged=self.privileged) or pod_problem(
+            shadow.spec.pod, privileged=self.privileged
         )
         if problem:
             return deny(problem)
@@ -146,7 +125,7 @@ class ShadowPodAdmission:
     async def _validate_quota(
         self, request: AdmissionRequest, shadow: ShadowPod, pod: PodResources, token: str = ""
     ) -> Verdict:
-        if not (self.shadows.synced.is_set() and self.quotas.synced.is_set()):
+        if not all(cache.synced.is_set() for cache in (self.shadows, self.quotas, self.namespaces)):
             return deny("initialization in progress", 500)
         creator = shadow.metadata.labels.get(labels.CREATOR_USER, "")
         if creator != names.creator_label(request.user_info.username):
@@ -189,15 +168,20 @@ class ShadowPodAdmission:
         return ALLOWED
 
     async def _quota_of(self, user: str, creator: str, shadow: ShadowPod) -> Quota | None:
-        """The Quota of a user; a user's own name goes before one that only looks like it as a label."""
-        found = sorted(self.quotas.by_index(BY_USER, creator), key=lambda quota: quota.spec.user != user)
-        if found:
-            return found[0]
+        """The Quota of a user, in a tenant namespace of its cluster: what another was granted counts for nobody else.
+
+        A user's own name goes before one that only looks like it as a label.
+        """
         origin = shadow.metadata.labels[labels.ORIGIN]
-        for namespace in self.namespaces.list():
-            tenant = labels.TENANT_NAMESPACE in namespace.metadata.labels
-            if tenant and namespace.metadata.labels.get(labels.REMOTE_CLUSTER_ID) == origin:
-                return await self.client.find(QUOTAS, creator, namespace.metadata.name)
+        places = [one.metadata.name for one in self.namespaces.list() if is_tenant_namespace_of(one, origin)]
+        candidates = [
+            one for one in self.quotas.by_index(BY_USER, creator) if one.metadata.namespace in places
+        ]
+        if candidates:
+            return min(candidates, key=lambda quota: quota.spec.user != user)
+        for place in places:  # The cache may be behind.
+            if (found := await self.client.find(QUOTAS, creator, place)) is not None:
+                return found
         return None
 
     async def _validate_update(self, request: AdmissionRequest, shadow: ShadowPod) -> Verdict:
@@ -210,7 +194,7 @@ class ShadowPodAdmission:
         ) != fixed_part(msgspec.json.decode(shadow.spec.pod)):
             return deny("spec.pod is immutable, except for images, activeDeadlineSeconds and tolerations")
         changed = old.metadata.annotations.get(CHANGES) != shadow.metadata.annotations.get(CHANGES)
-        problem = changes_problem(shadow) if changed else ""
+        problem = changes_problem(shadow, privileged=self.privileged) if changed else ""
         if problem:
             return deny(problem)
         if not self.enforcement:

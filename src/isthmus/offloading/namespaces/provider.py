@@ -27,12 +27,14 @@ from isthmus.offloading.namespaces.twins import (
     RoleBinding,
     accepted,
     binds_rightly,
+    consumer_of_twin,
     forge_role_binding,
     forge_twin,
     is_copy,
     is_twin_of,
     map_key_of,
     name_refused,
+    number_refused,
     origin_of,
     refused,
     terminating,
@@ -43,6 +45,7 @@ RETRY = 10.0
 LATER = 1.0
 """Seconds until the next look where the cache was behind the API server."""
 BY_MAP = "namespace-map"
+BY_CONSUMER = "consumer"
 
 
 class TwinController:
@@ -57,6 +60,9 @@ class TwinController:
         self.namespaces = informers.get(NAMESPACES.partial(), label_selector=labels.REMOTE_CLUSTER_ID)
         self.bindings = informers.get(TWIN_ROLE_BINDINGS, label_selector=labels.REMOTE_CLUSTER_ID)
         self.namespaces.add_index(BY_MAP, lambda object: [str(key) for key in _owner(object)])
+        self.namespaces.add_index(
+            BY_CONSUMER, lambda object: [origin] if (origin := consumer_of_twin(object)) else []
+        )
 
     def controller(self) -> Controller:
         """The loop, fed by the maps, the twin and tenant namespaces, and the twins' RoleBindings."""
@@ -114,6 +120,9 @@ class TwinController:
             return self._refuse(map_, remote, reason)
         twin = self.namespaces.get(Key("", remote))
         if twin is None:
+            reason = number_refused(len(list(self.namespaces.by_index(BY_CONSUMER, origin_of(map_)))))
+            if reason:
+                return self._refuse(map_, remote, reason)
             try:
                 twin = await self.client.create(NAMESPACES.partial(), forge_twin(map_, local, remote))
             except AlreadyExists:

@@ -16,6 +16,9 @@ from isthmus.kube.builtin import ROLE_BINDINGS
 from isthmus.kube.objects import Base, Key, Manifest, Object
 from isthmus.offloading.namespaces.status import ACCEPTED, CREATION_LOOP_BACK_OFF, TERMINATING
 
+MOST_TWINS = 1000
+"""Twin namespaces one consumer may have: each of them costs the whole cluster."""
+
 RBAC_GROUP = "rbac.authorization.k8s.io"
 
 
@@ -53,6 +56,11 @@ def map_key_of(object: Object) -> Key | None:
     return Key(namespace, name) if namespace and name else None
 
 
+def consumer_of_twin(namespace: Object) -> str:
+    """The consumer whose twin namespace it is, "" for any other namespace."""
+    return namespace.metadata.labels.get(labels.REMOTE_CLUSTER_ID, "") if map_key_of(namespace) else ""
+
+
 def is_twin_of(namespace: Object, map_: Key, local: str) -> bool:
     """Whether the namespace was made for that map and that namespace of the consumer."""
     return (
@@ -67,6 +75,11 @@ def name_refused(name: str, own_namespace: str) -> str:
         return "it is not a valid namespace name"
     reserved = name == "default" or name == own_namespace or name.startswith(("kube-", "liqo"))
     return "the name is reserved on this cluster" if reserved else ""
+
+
+def number_refused(present: int) -> str:
+    """Why a consumer with so many twin namespaces may not have one more, "" where it may."""
+    return f"it has {present} already, {MOST_TWINS} are possible" if present >= MOST_TWINS else ""
 
 
 def forge_twin(map_: NamespaceMap, local: str, remote: str) -> Manifest:
