@@ -333,6 +333,7 @@ async def _end_after(turns: int, tls: ssl.SSLContext | None, client: ssl.SSLCont
     await asyncio.sleep(0)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("secure", [False, True])
 def test_no_connection_outlives_the_server(secure: bool) -> None:
     ca = trustme.CA()
