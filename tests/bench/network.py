@@ -1,13 +1,13 @@
 """What the joined network costs beside its bare tunnel: throughput, latency, and our own CPU while traffic flows.
 
     PYTHONPATH=. .venv/bin/python tests/bench/network.py netns
-    PYTHONPATH=. .venv/bin/python tests/bench/network.py lab --pods PID PID --gateways PID PID --address ADDRESS
+    PYTHONPATH=. .venv/bin/python tests/bench/network.py lab [--beside-gateway]
 
 `netns` joins two small clusters of network namespaces with gateways as processes of their own. `lab` measures two
-joined clusters of a lab, whose pods are processes of this machine: the PID of a process in each pod and in each
-gateway (client's first), and the address by which the first pod reaches the second. The bare tunnel is the same
+joined clusters of the lab, between a pod of each, on other nodes than the gateways' unless told otherwise. The bare
+tunnel is the same
 device between the same two gateways, without overlay and translation; both are measured in turns, so that what
-else the machine does is shared. Needs root, iperf3 and busybox. Exit code 1 where a target is missed.
+else the machine does is shared. Needs root and a Debian machine, on which it installs iperf3. Exit code 1 where a target is missed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from isthmus.lab import packages
 from isthmus.network.dataplane.hops import SERVER_ADDRESS
+from tests.bench.network_lab import places
 
 Prefix = tuple[str, ...]
 THROUGHPUT, LATENCY = 0.9, 1.15
@@ -148,20 +150,21 @@ def main() -> int:
     """Measure as the arguments say; the exit code."""
     parser = argparse.ArgumentParser()
     parser.add_argument("where", choices=("netns", "lab"))
-    parser.add_argument("--pods", type=int, nargs=2)
-    parser.add_argument("--gateways", type=int, nargs=2, help="of the isthmus processes, the client's first")
-    parser.add_argument("--address", help="of the second pod, as the first one reaches it")
+    parser.add_argument(
+        "--beside-gateway", action="store_true", help="have the pods on their gateways' nodes (lab)"
+    )
     parser.add_argument("--seconds", type=float, default=5, help="of each transfer")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--idle", type=float, default=20, help="seconds of idleness first (netns)")
+    parser.add_argument("--idle", type=float, default=20, help="seconds of idleness first")
     args = parser.parse_args()
     args.seconds = int(args.seconds) or 1
+    packages.ensure((*packages.NETWORK, "iperf3"), print)
     if args.where == "netns":
         return 0 if asyncio.run(in_namespaces(args)) else 1
-    if not (args.pods and args.gateways and args.address):
-        parser.error("lab needs --pods, --gateways and --address")
-    pods, gateways = (tuple(map(inside, pair)) for pair in (args.pods, args.gateways))
-    return 0 if measure(pods, gateways, args.address, args.gateways, args) else 1  # type: ignore[arg-type]
+    with places(args.beside_gateway) as found:
+        asyncio.run(idle(found.gateways, args.idle))
+        pods, gateways = ((inside(one), inside(other)) for one, other in (found.pods, found.gateways))
+        return 0 if measure(pods, gateways, found.address, found.gateways, args) else 1
 
 
 if __name__ == "__main__":

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 import pytest
 
 from isthmus.api.networking import Configuration
+from isthmus.api.offloading import (
+    NamespaceOffloading,
+    NamespaceOffloadingStatus,
+    RemoteNamespaceCondition,
+)
 from isthmus.api.peer_ranges import PeerRanges, read_ranges
+from isthmus.cli.cluster import Cluster
 from isthmus.cli.errors import CommandError
 from isthmus.cli.execution import execute
 from isthmus.cli.nettest import manifests
@@ -38,7 +46,8 @@ from isthmus.cli.nettest.topology import (
     pick_nodes,
 )
 from isthmus.cli.nettest.verdict import Outcome, Path, judge
-from isthmus.cli.nettest.workload import describe_wait
+from isthmus.cli.nettest.workload import describe_wait, explain_refused_namespace
+from isthmus.kube.objects import ObjectMeta
 
 
 def ranges(pods: tuple[str, str], external: tuple[str, str]) -> PeerRanges:
@@ -367,3 +376,25 @@ def test_a_wrong_call_is_exit_code_2(
     monkeypatch.setenv("KUBECONFIG", kubeconfig)
     assert execute(arguments, "isthmus") == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize("phase", ["AllFailed", "SomeFailed"])
+def test_a_namespace_that_a_provider_refuses_is_told_with_the_providers_words(phase: str) -> None:
+    said = RemoteNamespaceCondition(
+        type="Ready", status="False", reason="CreationLoopBackOff", message="the name is in use"
+    )
+    cluster = cast(Cluster, SimpleNamespace(title='cluster "rome"'))
+
+    def offloaded(phase: str) -> NamespaceOffloading:
+        status = NamespaceOffloadingStatus(
+            offloading_phase=phase,
+            remote_namespace_name="isthmus-test-rome",
+            remote_namespaces_conditions={"milan": [said]},
+        )
+        return NamespaceOffloading(metadata=ObjectMeta(name="offloading", namespace="n"), status=status)
+
+    error = explain_refused_namespace(cluster, offloaded(phase))
+    assert error is not None
+    assert "milan: CreationLoopBackOff: the name is in use" in str(error)
+    assert "isthmus-test-rome" in error.mend
+    assert explain_refused_namespace(cluster, offloaded("InProgress")) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 
@@ -138,6 +139,16 @@ async def test_a_node_port_that_is_refused_is_told_with_its_flag_and_not_kept(
     milan.refusal = ""
     await join(rome, milan, NetworkWish(service_type="NodePort"))
     assert "nodePort" not in milan.one("gatewayservers")["spec"]["endpoint"]
+
+
+async def test_a_node_port_out_of_range_is_told_at_once(rome: Site, milan: Site) -> None:
+    milan.refusal = (
+        "spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range."
+        " The range of valid ports is 30000-32767"
+    )
+    with pytest.raises(CommandError, match=r"--gw-server-service-nodeport 80: milan does not allow"):
+        async with asyncio.timeout(network_connect.REFUSAL_PATIENCE / 2):
+            await join(rome, milan, NetworkWish(service_type="NodePort", node_port=80))
 
 
 async def test_a_node_port_in_use_is_told_before_anything_is_written(rome: Site, milan: Site) -> None:

@@ -52,6 +52,7 @@ from isthmus.cli.network_trouble import (
     explain_rejection,
     explain_silence,
     find_rejection,
+    is_final,
 )
 from isthmus.cli.progress import Progress, Step, format_seconds
 from isthmus.cli.waiting import Deadline, wait_for
@@ -237,7 +238,7 @@ async def await_pods(
         if deployment is not None and installation.ready_replicas(deployment):
             return True
         refusal = await find_refusal(end.cluster, gateway)
-        if refusal and patience.left() == 0:
+        if refusal and (patience.left() == 0 or is_final(refusal, exposure)):
             kind = "GatewayServer" if isinstance(gateway, GatewayServer) else "GatewayClient"
             raise explain_refusal(end.cluster.id, kind, str(gateway.key), refusal, exposure)
         state = "has no ready pod" if deployment is not None else "is not there yet"
@@ -276,7 +277,7 @@ async def await_address(
                 return told
             refusal = await find_refusal(end.cluster, server)
             current.update(refusal or f"Service of type {exposure.service_type} has no address yet")
-            if refusal and refusing.left() == 0:
+            if refusal and (refusing.left() == 0 or is_final(refusal, exposure)):
                 raise explain_refusal(end.cluster.id, "GatewayServer", str(server.key), refusal, exposure)
             waited = silent if silent.left() == 0 and not await _is_provided(end, server) else given_up
             if waited.left() == 0:

@@ -41,7 +41,7 @@ def explain_refusal(
 ) -> RefusedGatewayError:
     """A gateway that its cluster's controller cannot make; `reason` is what it says in the events."""
     port = exposure.node_port
-    if port and re.search(r"node_?port", reason, re.IGNORECASE):
+    if port and _is_about_node_port(reason):
         if "allocated" in reason:
             return RefusedGatewayError(
                 f"--gw-server-service-nodeport {port}: the port is already in use in {cluster} ({reason})",
@@ -55,6 +55,15 @@ def explain_refusal(
     return RefusedGatewayError(
         f"{cluster} cannot make the gateway of {kind} {name}: {reason}", "mend this and run the command again"
     )
+
+
+def is_final(reason: str, exposure: ServerEndpoint) -> bool:
+    """Whether a refusal of a gateway does not pass by itself: a node port that the cluster has not got."""
+    return bool(exposure.node_port) and _is_about_node_port(reason) and "range" in reason
+
+
+def _is_about_node_port(reason: str) -> bool:
+    return re.search(r"node_?port", reason, re.IGNORECASE) is not None
 
 
 def explain_no_address(cluster: str, service: str, exposure: ServerEndpoint, waited: str) -> CommandError:

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from isthmus import lab
+from tests.cluster.networking import failures, traffic
+from tests.cluster.networking.traffic import Flow
 from tests.cluster.support import Cluster, eventually, isthmus
 
 
@@ -20,6 +23,33 @@ def joined(installed: tuple[Cluster, Cluster]) -> tuple[Cluster, Cluster]:
         *("--gw-server-service-type", "NodePort"),
     )
     return rome, milan
+
+
+@pytest.fixture(scope="module")
+def flows(joined: tuple[Cluster, Cluster]) -> Iterator[list[Flow]]:
+    """Traffic from each node of each cluster to each node of the other, without an offloaded pod."""
+    name = f"flows-{uuid.uuid4().hex[:8]}"
+    for cluster in joined:
+        cluster.kubectl("create", "namespace", name)
+    workers = {one.name: [worker.name for worker in one.workers] for one in lab.clusters()}
+    echoes = {
+        cluster.name: traffic.run_pods(
+            cluster,
+            name,
+            *(traffic.pod(f"echo-{node}", traffic.ECHO, nodeName=node) for node in workers[cluster.name]),
+        )
+        for cluster in joined
+    }
+    found = []
+    for here, there in (joined, joined[::-1]):
+        for source in workers[here.name]:
+            for target in workers[there.name]:
+                address = failures.seen_from(here, there.name, echoes[there.name][f"echo-{target}"])
+                probe = traffic.start(here, name, f"{source}-{target}", address, nodeName=source)
+                found.append(Flow(source, target, probe))
+    yield found
+    for cluster in joined:
+        cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture

@@ -4,65 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
 from isthmus import lab
-from tests.cluster.networking import failures, traffic
+from tests.cluster.networking import failures
+from tests.cluster.networking.traffic import PATIENCE, Flow, back
 from tests.cluster.support import Cluster, eventually
 from tests.processes import agent, mains, processes
 
 BACK = 5.0
 """Seconds after the cause is gone within which traffic must flow again."""
-PATIENCE = 60.0
 CUTS = [int(seconds) for seconds in os.environ.get("ISTHMUS_TEST_CUTS", "1,30").split(",")]
 """Seconds for which the tunnel is cut; 600 is for docs/reliability.md."""
-
-
-@dataclass(frozen=True)
-class Flow:
-    """Traffic from a node of one cluster to a pod on a node of the other."""
-
-    source: str
-    target: str
-    probe: traffic.Probe
-
-
-@pytest.fixture(scope="module")
-def flows(joined: tuple[Cluster, Cluster]) -> Iterator[list[Flow]]:
-    """Traffic from each node of each cluster to each node of the other, without an offloaded pod."""
-    name = f"flows-{uuid.uuid4().hex[:8]}"
-    for cluster in joined:
-        cluster.kubectl("create", "namespace", name)
-    workers = {one.name: [worker.name for worker in one.workers] for one in lab.clusters()}
-    echoes = {
-        cluster.name: traffic.run_pods(
-            cluster,
-            name,
-            *(traffic.pod(f"echo-{node}", traffic.ECHO, nodeName=node) for node in workers[cluster.name]),
-        )
-        for cluster in joined
-    }
-    found = []
-    for here, there in (joined, joined[::-1]):
-        for source in workers[here.name]:
-            for target in workers[there.name]:
-                address = failures.seen_from(here, there.name, echoes[there.name][f"echo-{target}"])
-                probe = traffic.start(here, name, f"{source}-{target}", address, nodeName=source)
-                found.append(Flow(source, target, probe))
-    yield found
-    for cluster in joined:
-        cluster.kubectl("delete", "namespace", name, "--wait=false")
-
-
-def _back(flows: list[Flow], since: float, what: str) -> float:
-    """Seconds until all traffic flowed again; told on standard output for docs/reliability.md."""
-    seconds = max(flow.probe.seconds_until_back(since, PATIENCE) for flow in flows)
-    print(f"{what}: {seconds:.2f} s")
-    return seconds
 
 
 @pytest.mark.parametrize("cluster", ["rome", "milan"])
@@ -75,7 +29,7 @@ def test_a_gateway_is_killed(flows: list[Flow], cluster: str) -> None:
         every=0.05,
         what="the gateway, started again by the kubelet",
     )
-    assert _back(flows, time.time(), f"gateway of {cluster} killed, from its start") < BACK
+    assert back(flows, time.time(), f"gateway of {cluster} killed, from its start") < BACK
 
 
 def _followed(rome: Cluster) -> bool:
@@ -117,7 +71,7 @@ def test_the_servers_service_is_made_anew_with_another_port(
         return bool(client["spec"]["endpoint"]["port"] == port)
 
     eventually(is_followed, within=BACK, every=0.1, what=f"rome's GatewayClient with port {port}")
-    assert _back(flows, since, "server's Service made anew, from its new port") < BACK
+    assert back(flows, since, "server's Service made anew, from its new port") < BACK
     assert [one.pid for one in mains("gateway", "rome")] == pids, "the client went on without a restart"
 
 
@@ -136,7 +90,7 @@ def test_keys_are_rotated(flows: list[Flow], joined: tuple[Cluster, Cluster], cl
         every=0.05,
         what="the gateway with new keys",
     )
-    assert _back(flows, time.time(), f"keys of {cluster} rotated, from the new gateway's start") < BACK
+    assert back(flows, time.time(), f"keys of {cluster} rotated, from the new gateway's start") < BACK
     after = here.get(*secret)["data"]["publicKey"]
     (known,) = there.items("publickeies.networking.liqo.io", "-n", f"liqo-tenant-{here.name}")
     assert known["spec"]["publicKey"] == after != before
@@ -147,7 +101,7 @@ def test_the_tunnel_is_cut(flows: list[Flow], seconds: int) -> None:
     with failures.cut("rome", "milan"):
         # Time is what is tested here: the cut lasts as long as it says.
         time.sleep(seconds)
-    assert _back(flows, time.time(), f"tunnel cut for {seconds} s") < BACK
+    assert back(flows, time.time(), f"tunnel cut for {seconds} s") < BACK
 
 
 def test_an_agent_is_killed(flows: list[Flow]) -> None:
@@ -163,7 +117,7 @@ def test_an_agent_is_killed(flows: list[Flow]) -> None:
             every=0.1,
             what=f"the agent of {node}, started again by the kubelet",
         )
-        assert _back(flows, since, f"agent of {node} killed") == 0.0, "an agent's end must not be felt at all"
+        assert back(flows, since, f"agent of {node} killed") == 0.0, "an agent's end must not be felt at all"
 
 
 def test_our_tables_are_flushed(flows: list[Flow]) -> None:
@@ -175,7 +129,7 @@ def test_our_tables_are_flushed(flows: list[Flow]) -> None:
         ]
         for family, name in ours:
             process.run("nft", "delete", "table", family, name)
-        assert _back(flows, time.time(), f"tables of a {process.role} deleted") < BACK
+        assert back(flows, time.time(), f"tables of a {process.role} deleted") < BACK
 
 
 def test_our_routes_and_rules_are_deleted(flows: list[Flow]) -> None:
@@ -185,7 +139,7 @@ def test_our_routes_and_rules_are_deleted(flows: list[Flow]) -> None:
             if "6091" in rest:
                 process.run("ip", "rule", "delete", "priority", priority)
         process.run("ip", "route", "flush", "proto", "191", "table", "all")
-        assert _back(flows, time.time(), f"routes and rules of a {process.role} deleted") < BACK
+        assert back(flows, time.time(), f"routes and rules of a {process.role} deleted") < BACK
 
 
 @pytest.mark.parametrize("where", ["the gateway's", "another"])
@@ -207,4 +161,4 @@ def test_a_node_reboots(flows: list[Flow], where: str) -> None:
         return roles >= ({"node", "gateway"} if node == gateway.node else {"node"})
 
     eventually(started, within=120, every=0.1, what=f"our processes on {node}")
-    assert _back(others, time.time(), f"node with {where} gateway rebooted") < BACK
+    assert back(others, time.time(), f"node with {where} gateway rebooted") < BACK

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tests.cluster.support import Cluster, eventually
@@ -15,6 +17,8 @@ from tests.cluster.support import Cluster, eventually
 IMAGE = "localhost/isthmus:latest"
 PORT = 7007
 SILENCE = 0.5
+PATIENCE = 60.0
+"""Seconds after which traffic that does not come back is given up."""
 
 ECHO = f"""
 import socket
@@ -128,3 +132,19 @@ def on_node(name: str) -> dict[str, Any]:
 def dump(value: object) -> str:
     """A value as text, for messages."""
     return json.dumps(value, indent=1, default=str)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Traffic from a node of one cluster to a pod on a node of the other."""
+
+    source: str
+    target: str
+    probe: Probe
+
+
+def back(flows: Sequence[Flow], since: float, what: str) -> float:
+    """Seconds until all traffic flowed again; told on standard output for docs/reliability.md."""
+    seconds = max(flow.probe.seconds_until_back(since, PATIENCE) for flow in flows)
+    print(f"{what}: {seconds:.2f} s")
+    return seconds

@@ -13,6 +13,7 @@ from isthmus.network.dataplane.sysctls import goes_with_device, parse_note, rend
     [
         ("net.ipv4.conf.liqo-tunnel.accept_local", True),
         ("net.ipv4.conf.isthmus0.rp_filter", True),
+        ("net.ipv6.conf.isthmus0.disable_ipv6", True),
         ("net.ipv4.conf.isthmus01.rp_filter", False),
         ("net.ipv4.conf.all.rp_filter", False),
         ("net.ipv4.ip_forward", False),

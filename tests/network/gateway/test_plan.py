@@ -22,14 +22,17 @@ DISJOINT = replace(
     real_external=("10.20.0.0/16",), seen_external=("10.20.0.0/16",),
 )  # fmt: skip
 NODES = (
-    OverlayNode(name="n1", address="172.18.0.2", overlay="10.80.0.4", pod_cidrs=("10.244.1.0/24",)),
-    OverlayNode(name="n2", address="172.18.0.3", overlay="10.80.0.5", pod_addresses=("10.244.9.9",)),
+    OverlayNode(name="n1", address="172.18.0.2", overlay="10.80.0.4", uid="u1", pod_cidrs=("10.244.1.0/24",)),
+    OverlayNode(
+        name="n2", address="172.18.0.3", overlay="10.80.0.5", uid="u2", pod_addresses=("10.244.9.9",)
+    ),
 )
 FACTS = GatewayFacts(
     mode="client",
     mtu=1340,
     underlay_mtu=1450,
     overlay="10.80.0.2",
+    uid="u",
     ranges=OVERLAPPING,
     nodes=NODES,
     own_node="n2",
@@ -88,7 +91,12 @@ def test_hosts_are_mapped_and_reached_by_our_own_node() -> None:
 
 def test_other_peers_are_reached_gateway_to_gateway() -> None:
     other = Fabric(
-        name="b", address="10.244.1.77", overlay="10.80.0.3", remote_cidrs=("10.73.0.0/16",), mtu=1340
+        name="b",
+        address="10.244.1.77",
+        overlay="10.80.0.3",
+        uid="ub",
+        remote_cidrs=("10.73.0.0/16",),
+        mtu=1340,
     )
     found = routes(replace(FACTS, fabrics=(other,)), hops.TABLE_PODS)
     assert (found["10.73.0.0/16"].outer, found["10.73.0.0/16"].via) == ("10.244.1.77", "10.80.0.3")

@@ -18,6 +18,7 @@ from tests.network.netns.support import GATEWAY, NODE_INSIDE, POD, PORT, WAN, Cl
 PODS, EXTERNAL = "10.244.0.0/16", "10.70.0.0/16"
 SEEN_PODS, SEEN_EXTERNAL = "10.71.0.0/16", "10.72.0.0/16"
 NODE_OVERLAY, GATEWAY_OVERLAY = "10.80.0.5", "10.80.0.2"
+NODE_UID, GATEWAY_UID = "uid-of-the-node", "uid-of-the-gateway"
 SEEN_POD = "10.71.1.5"
 """The other cluster's pod, as seen in both."""
 MAPPED = "10.70.0.9"
@@ -42,6 +43,7 @@ def facts(mode: str, seen_pods: str = SEEN_PODS) -> GatewayFacts:
         mtu=MTU,
         underlay_mtu=1500,
         overlay=GATEWAY_OVERLAY,
+        uid=GATEWAY_UID,
         ranges=Ranges(
             local_pod=(PODS,),
             local_external=(EXTERNAL,),
@@ -51,7 +53,13 @@ def facts(mode: str, seen_pods: str = SEEN_PODS) -> GatewayFacts:
             seen_external=(SEEN_EXTERNAL,),
         ),
         nodes=(
-            OverlayNode(name="n1", address=NODE_INSIDE, overlay=NODE_OVERLAY, pod_cidrs=("10.244.1.0/24",)),
+            OverlayNode(
+                name="n1",
+                address=NODE_INSIDE,
+                overlay=NODE_OVERLAY,
+                uid=NODE_UID,
+                pod_cidrs=("10.244.1.0/24",),
+            ),
         ),
         own_node="n1",
         hosts=(MappedHost(address="192.0.2.7", seen=MAPPED),),
@@ -64,11 +72,13 @@ def node_facts() -> NodeFacts:
         name="peer",
         address=GATEWAY,
         overlay=GATEWAY_OVERLAY,
+        uid=GATEWAY_UID,
         remote_cidrs=(SEEN_PODS, SEEN_EXTERNAL),
         mtu=MTU,
     )
     return NodeFacts(
         overlay=NODE_OVERLAY,
+        uid=NODE_UID,
         addresses=(NODE_INSIDE,),
         underlay_mtu=1500,
         pod_cidrs=(PODS,),

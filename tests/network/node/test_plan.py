@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,10 +18,16 @@ from isthmus.network.node.plan import NodeFacts, plan_node
 from isthmus.network.node.settings import read_settings
 
 MILAN = Fabric(
-    name="milan", address="10.244.1.9", overlay="10.80.0.2", remote_cidrs=("10.71.0.0/16",), mtu=1340
+    name="milan",
+    address="10.244.1.9",
+    overlay="10.80.0.2",
+    uid="um",
+    remote_cidrs=("10.71.0.0/16",),
+    mtu=1340,
 )
 FACTS = NodeFacts(
     overlay="10.80.0.5",
+    uid="u5",
     addresses=("172.18.0.2",),
     underlay_mtu=1500,
     pod_cidrs=("10.244.0.0/16",),
@@ -78,11 +87,20 @@ def test_pods_keep_their_source_and_everything_else_takes_the_nodes() -> None:
     assert "prefix" not in full
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-def test_link_layer_addresses_are_distinct_unicast_and_local(one: int, other: int) -> None:
-    first, second = (overlay.mac(".".join(str(n >> s & 255) for s in (24, 16, 8, 0))) for n in (one, other))
+@given(st.tuples(st.ip_addresses(v=4), st.uuids()), st.tuples(st.ip_addresses(v=4), st.uuids()))
+def test_link_layer_addresses_are_distinct_unicast_and_local(
+    one: tuple[IPv4Address, UUID], other: tuple[IPv4Address, UUID]
+) -> None:
+    first, second = (overlay.mac(str(address), str(uid)) for address, uid in (one, other))
     assert (first == second) == (one == other)
     assert int(first[:2], 16) & 3 == 2
+
+
+def test_a_link_layer_address_needs_the_uid_of_the_object() -> None:
+    assert overlay.mac("10.80.0.2", "um") == overlay.mac("10.80.0.2", "um")
+    assert overlay.mac("10.80.0.2", "um") != overlay.mac("10.80.0.2", "made anew")
+    neighbours = plan_node(FACTS).neighbours
+    assert {one.mac for one in neighbours} == {overlay.mac("10.80.0.2", "um")}
 
 
 def test_settings_need_the_nodes_name() -> None:

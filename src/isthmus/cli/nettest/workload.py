@@ -15,7 +15,7 @@ import msgspec
 from isthmus.api import labels, names
 from isthmus.api.endpoints import ENDPOINT_SLICES
 from isthmus.api.ipam import IPS
-from isthmus.api.offloading import NAMESPACE_OFFLOADINGS
+from isthmus.api.offloading import NAMESPACE_OFFLOADINGS, NamespaceOffloading
 from isthmus.cli.cluster import Cluster, explained, step
 from isthmus.cli.errors import CommandError
 from isthmus.cli.nettest import manifests
@@ -33,6 +33,8 @@ from isthmus.kube.objects import Manifest, Object
 
 ENDPOINTS_PATIENCE = 45.0
 """Seconds after which endpoints that are missing are left to the probes to tell of."""
+REFUSAL_PATIENCE = 5.0
+"""Seconds for a provider that refuses the namespace: an earlier test's may be about to go there."""
 SELECTOR = ",".join(f"{key}={value}" for key, value in MARK.items())
 
 
@@ -126,15 +128,21 @@ async def prepare_namespace(cluster: Cluster, progress: Progress, deadline: Dead
 async def offload_namespace(cluster: Cluster, progress: Progress, deadline: Deadline) -> str:
     """Extend the namespace to every provider; the name of its twins."""
     with step(progress, f"Namespace {NAMESPACE} offloaded", cluster) as current:
+        patience: Deadline | None = None
         spec = {"podOffloadingStrategy": "LocalAndRemote", "namespaceMappingStrategy": "DefaultName"}
         manifest = forge_offloading(NAMESPACE, spec)
         await write(cluster.client, NAMESPACE_OFFLOADINGS, manifest, deadline, kept=UNCHANGEABLE)
 
         async def read() -> str | None:
+            nonlocal patience
             found = await cluster.client.find(NAMESPACE_OFFLOADINGS, names.NAMESPACE_OFFLOADING, NAMESPACE)
             if found is None or found.status.observed_generation < found.metadata.generation:
                 return None
             current.update("; ".join(failures(found)) or found.status.offloading_phase)
+            refused = explain_refused_namespace(cluster, found)
+            patience = (patience or deadline.within(REFUSAL_PATIENCE)) if refused else None
+            if refused and patience and patience.left() == 0:
+                raise refused
             return (
                 found.status.remote_namespace_name or None
                 if found.status.offloading_phase == "Ready"
@@ -143,6 +151,17 @@ async def offload_namespace(cluster: Cluster, progress: Progress, deadline: Dead
 
         what = f"namespace {NAMESPACE} of {cluster.title} was not offloaded everywhere"
         return await wait_for(read, deadline, current, what)
+
+
+def explain_refused_namespace(cluster: Cluster, found: NamespaceOffloading) -> CommandError | None:
+    """What to tell where providers refuse the namespace; None where none does."""
+    if found.status.offloading_phase not in ("SomeFailed", "AllFailed"):
+        return None
+    return CommandError(
+        f"namespace {NAMESPACE} of {cluster.title} is not taken by every provider: {'; '.join(failures(found))}",
+        f"delete namespace {found.status.remote_namespace_name} there if nobody needs it, or see the events of the "
+        "NamespaceMap in the provider's tenant namespace",
+    )
 
 
 async def deploy(

@@ -44,6 +44,7 @@ class DataPlane:
         self._make_tunnel = make_tunnel
         self._listings: dict[Table, str] = {}
         self._found: dict[str, str] = {}
+        self._down: list[str] = []
         self.refused: dict[str, str] = {}
         """What the kernel said to tables of users, by the object's name."""
 
@@ -53,7 +54,15 @@ class DataPlane:
         failures: list[str] = []
         # Translation comes before routes on the way up, so that no packet passes untranslated.
         failures += await self._missing(state)
-        for step in (self._tables, self._links, self._sysctls, self._neighbours, self._routes, self._rules):
+        for step in (
+            self._tables,
+            self._links,
+            self._sysctls,
+            self._up,
+            self._neighbours,
+            self._routes,
+            self._rules,
+        ):
             try:
                 done += await step(state)
             except (CommandError, OSError, msgspec.DecodeError) as error:
@@ -96,7 +105,8 @@ class DataPlane:
         return next((entry for entry in found if entry.get("ifname") == name), {})
 
     async def _links(self, state: State) -> list[str]:
-        done = []
+        done: list[str] = []
+        self._down = []
         for link in state.links:
             present = await self._device(link.name)
             if links.is_other(link, present):
@@ -110,8 +120,14 @@ class DataPlane:
                     await self._make_tunnel(link)
                     done.append(f"link add {link.name} type wireguard")
                 present = await self._device(link.name)
-            done += await self._batch(links.changes(link, present))
+            lines = links.changes(link, present)
+            self._down += [line for line in lines if line.endswith(" up")]
+            done += await self._batch([line for line in lines if not line.endswith(" up")])
         return done
+
+    async def _up(self, state: State) -> list[str]:
+        """Bring up what is down; a device's own sysctls are in force before its first packet."""
+        return await self._batch(self._down)
 
     async def _make_overlay(self, link: Link) -> list[str]:
         try:

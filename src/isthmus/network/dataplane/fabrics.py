@@ -15,11 +15,12 @@ SHORTEST_PREFIX = 8
 
 
 class Fabric(Struct, frozen=True, kw_only=True):
-    """A gateway as nodes and other gateways reach it; `address` "" while no pod of it is active."""
+    """A gateway as nodes and other gateways reach it; `address` "" while no pod of it is active, `uid` its object's."""
 
     name: str
     address: str
     overlay: str
+    uid: str
     remote_cidrs: tuple[str, ...]
     mtu: int
 
@@ -37,7 +38,7 @@ def plan_fabrics(
     taken: list[tuple[CIDR, str]] = [(one, "this cluster") for one in own]
     for fabric in sorted(fabrics, key=lambda one: one.name):
         if fabric.address:
-            neighbours.append(overlay.neighbour(fabric.overlay))
+            neighbours.append(overlay.neighbour(fabric.overlay, fabric.uid))
         for text in fabric.remote_cidrs:
             try:
                 remote = _check_remote(text, taken)

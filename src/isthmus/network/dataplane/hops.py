@@ -27,6 +27,7 @@ Answers go the same way back, translated by the connection tracking of the same 
   with the address that an IP object gives the source, else the unknown-source address.
 - A pod abroad may have the very address of our gateway pod, of whichever range that is: there the gateway's own
   addresses are looked at after the peer's, and packets from the tunnel may have them as their source.
+- Who may send over the overlay is decided by its link-layer addresses, which pods do not know (`overlay`).
 - Nothing leaves a tunnel's routing tables to the main one: each ends in `unreachable`, so a missing gateway gives
   an error at once and no packet for a peer ever goes to the Internet.
 

@@ -32,7 +32,7 @@ def is_other(link: Link, present: Present) -> bool:
 def creation(link: Link) -> list[str]:
     """The `ip -batch` lines that make the overlay device."""
     return [
-        f"link add {link.name} address {link.mac} mtu {link.mtu}"
+        f"link add {link.name} address {link.mac} mtu {link.mtu} arp off"
         f" type vxlan external dstport {link.port} nolearning"
     ]
 
@@ -49,6 +49,8 @@ def changes(link: Link, present: Present) -> list[str]:
     }
     lines += [f"addr add {address} dev {link.name}" for address in link.addresses if address not in has]
     lines += [f"addr del {address} dev {link.name}" for address in sorted(has - set(link.addresses))]
+    if link.kind == "vxlan" and "NOARP" not in present.get("flags", ()):
+        lines.append(f"link set {link.name} arp off")
     if "UP" not in present.get("flags", ()):
         lines.append(f"link set {link.name} up")
     return lines

@@ -28,7 +28,7 @@ def parse_note(alias: str) -> dict[str, str]:
 
 def goes_with_device(name: str, devices: Iterable[str]) -> bool:
     """Whether a sysctl is a setting of one of these devices: it ends with the device, and is never put back."""
-    return any(name.startswith(f"net.ipv4.conf.{device}.") for device in devices)
+    return any(f".conf.{device}." in name for device in devices)
 
 
 async def read(commands: Commands, name: str) -> str:

@@ -52,7 +52,7 @@ def gateway_facts(settings: Settings, objects: Objects, underlay_mtu: int) -> Ga
     own_key = (settings.namespace, settings.fabric or settings.name)
     own = next((one for one in objects.fabrics if one.key == own_key), None)
     overlay = "" if own is None else own.spec.interface.gateway.ip
-    if not overlay:
+    if own is None or not overlay:
         raise ValueError(f"there is no InternalFabric {'/'.join(own_key)} with an address yet")
     others = (fabric_of(one) for one in objects.fabrics if one.key != own_key)
     return GatewayFacts(
@@ -60,6 +60,7 @@ def gateway_facts(settings: Settings, objects: Objects, underlay_mtu: int) -> Ga
         mtu=settings.mtu,
         underlay_mtu=underlay_mtu,
         overlay=overlay,
+        uid=own.metadata.uid,
         ranges=ranges_of(settings, objects.configurations),
         nodes=tuple(overlay_nodes(objects)),
         own_node=settings.node_name,
@@ -108,6 +109,7 @@ def overlay_nodes(objects: Objects) -> list[OverlayNode]:
                 name=name,
                 address=address,
                 overlay=one.spec.interface.node.ip,
+                uid=one.metadata.uid,
                 pod_cidrs=cidrs,
                 pod_addresses=tuple(sorted(_outside(by_node.get(name, ()), cidrs))),
             )

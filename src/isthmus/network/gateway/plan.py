@@ -23,6 +23,8 @@ class OverlayNode(Struct, frozen=True, kw_only=True):
     name: str
     address: str
     overlay: str
+    uid: str
+    """That of its InternalNode."""
     pod_cidrs: tuple[str, ...] = ()
     pod_addresses: tuple[str, ...] = ()
 
@@ -53,6 +55,8 @@ class GatewayFacts(Struct, frozen=True, kw_only=True):
     mtu: int
     underlay_mtu: int
     overlay: str
+    uid: str
+    """That of its InternalFabric."""
     ranges: Ranges
     nodes: tuple[OverlayNode, ...]
     own_node: str = ""
@@ -93,7 +97,7 @@ def plan_gateway(facts: GatewayFacts) -> State:
     )
     return State(
         links=(
-            overlay.link(facts.overlay, mtu, facts.port),
+            overlay.link(facts.overlay, facts.uid, mtu, facts.port),
             Link(hops.TUNNEL, "tunnel", facts.mtu, (f"{own}/30",)),
         ),
         neighbours=frozenset(neighbours),
@@ -113,6 +117,7 @@ def plan_gateway(facts: GatewayFacts) -> State:
             f"net.ipv4.conf.{hops.OVERLAY}.rp_filter": "0",
             f"net.ipv4.conf.{hops.TUNNEL}.rp_filter": "0",
             f"net.ipv4.conf.{hops.TUNNEL}.accept_local": "1",
+            **overlay.SYSCTLS,
         },
         refused=tuple(refused),
     )
@@ -154,7 +159,7 @@ def _plan_inwards(facts: GatewayFacts, refused: list[str]) -> tuple[list[Route],
     taken = {route.dst for route in routes}
     fallback = _fallback(facts)
     for node in sorted(facts.nodes, key=lambda one: one.name):
-        neighbours.append(overlay.neighbour(node.overlay))
+        neighbours.append(overlay.neighbour(node.overlay, node.uid))
         pods = [str(parse_cidr(text)) for text in node.pod_cidrs]
         for dst in (f"{node.overlay}/32", *pods, *(f"{address}/32" for address in node.pod_addresses)):
             if dst not in taken:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from isthmus.network.dataplane import hops
+from isthmus.network.dataplane import hops, overlay
 from isthmus.network.remap import Pair
 
 
@@ -43,7 +43,7 @@ def render_translation(wanted: Translation) -> str:
         "untracked_in": ("filter hook prerouting priority raw", [f"udp dport {wanted.port} notrack"]),
         "untracked_out": ("filter hook output priority raw", [f"udp dport {wanted.port} notrack"]),
     }  # fmt: skip
-    lines: list[str] = []
+    lines = [*overlay.ADDRESSED]
     for name, (hook, rules) in chains.items():
         if rules:
             lines += [f"chain {name} {{", f"type {hook}; policy accept;", *rules, "}"]

@@ -25,6 +25,7 @@ def fabric_of(written: InternalFabric) -> Fabric | None:
         name=str(written.key),
         address=spec.gateway_ip if _is_address(spec.gateway_ip) else "",
         overlay=spec.interface.gateway.ip,
+        uid=written.metadata.uid,
         remote_cidrs=tuple(spec.remote_cidrs),
         mtu=spec.mtu,
     )
@@ -67,6 +68,7 @@ def node_facts(
     overlay = "" if own is None or own.deleting else own.spec.interface.node.ip
     return NodeFacts(
         overlay=overlay if _is_address(overlay) else "",
+        uid="" if own is None else own.metadata.uid,
         addresses=(settings.node_ip,) if _is_address(settings.node_ip) else (),
         underlay_mtu=underlay_mtu,
         pod_cidrs=local_pod_cidrs(configurations),

@@ -19,6 +19,8 @@ class NodeFacts(Struct, frozen=True, kw_only=True):
 
     overlay: str
     """The node's overlay address, "" where it has no InternalNode."""
+    uid: str
+    """That of its InternalNode."""
     addresses: tuple[str, ...]
     """The node's own addresses."""
     underlay_mtu: int
@@ -47,12 +49,12 @@ def plan_node(facts: NodeFacts) -> State:
     except ValueError as error:
         refused.append(str(error))
     return State(
-        links=(overlay.link(facts.overlay, max(mtu, hops.MINIMUM_MTU), facts.port),),
+        links=(overlay.link(facts.overlay, facts.uid, max(mtu, hops.MINIMUM_MTU), facts.port),),
         neighbours=frozenset(neighbours),
         routes=frozenset(routes),
         rules=frozenset({Rule(facts.rule_priority, hops.TABLE_NODE)}),
         tables=(Table("ip", hops.TABLE, render_node_table(facts)),),
-        sysctls={"net.ipv4.ip_forward": "1"},
+        sysctls={"net.ipv4.ip_forward": "1", **overlay.SYSCTLS},
         refused=tuple(refused),
     )
 
@@ -82,6 +84,7 @@ def render_node_table(facts: NodeFacts) -> str:
         f'udp dport {facts.port} iifname "{hops.OVERLAY}" drop',
         "}",
     ]
+    lines += overlay.ADDRESSED
     for hook in ("prerouting", "output"):
         # Untracked, the overlay costs half and no CNI masquerades it: outer addresses stay what they are.
         lines += [

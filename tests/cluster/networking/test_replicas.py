@@ -1,0 +1,120 @@
+"""Two replicas of each gateway: the passive one carries the traffic within 5 s of the death of the other."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from isthmus import lab
+from isthmus.api import labels
+from isthmus.lab import processes as programs
+from isthmus.lab.plan import site_from_environment
+from tests.cluster.networking.traffic import PATIENCE, Flow, back
+from tests.cluster.support import Cluster, eventually, isthmus
+from tests.processes import Process, mains
+
+pytestmark = pytest.mark.endurance
+
+TAKEN_OVER = 5.0
+"""Seconds after the kill within which traffic must flow again."""
+ACTIVE = f"{labels.ACTIVE_GATEWAY}={labels.TRUE}"
+
+
+def _install(cluster: Cluster, replicas: int) -> None:
+    isthmus(
+        *("install", "--kubeconfig", str(cluster.kubeconfig), "--cluster-id", cluster.name),
+        *("--api-server-url", cluster.server),
+        *("--set", f"networking.gatewayTemplates.replicas={replicas}"),
+    )
+
+
+def _active(cluster: Cluster) -> list[str]:
+    """The nodes of the pods that are labelled as the ones that carry the tunnel."""
+    pods = cluster.items("pods", "-A", "-l", ACTIVE)
+    return [pod["spec"]["nodeName"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+
+
+def _has_replicas(cluster: Cluster, number: int) -> bool:
+    (deployment,) = cluster.items("deployments", "-A", "-l", f"{labels.GATEWAY_RESOURCE}={labels.TRUE}")
+    return (
+        deployment["spec"]["replicas"] == number
+        and deployment["status"].get("readyReplicas", 0) == deployment["status"].get("replicas") == number
+        and len(mains("gateway", cluster.name)) == number
+        and len(_active(cluster)) == 1
+    )
+
+
+@pytest.fixture(scope="module")
+def replicated(joined: tuple[Cluster, Cluster]) -> Iterator[tuple[Cluster, Cluster]]:
+    """Both gateways with two replicas; with one again afterwards."""
+    if min(len(cluster.workers) for cluster in lab.clusters()[:2]) < 2:
+        pytest.fail("this needs a lab with two workers a cluster: isthmus lab up --workers 2")
+    for number in (2, 1):
+        for cluster in joined:
+            _install(cluster, number)
+        for cluster in joined:
+            eventually(
+                lambda cluster=cluster, number=number: _has_replicas(cluster, number),
+                within=120,
+                what=f"{number} replicas of the gateway of {cluster.name}",
+            )
+        if number == 2:
+            yield joined
+
+
+@contextlib.contextmanager
+def _kubelet_stopped(node: str) -> Iterator[None]:
+    """Nothing is started again on the node meanwhile."""
+    pid = programs.find(site_from_environment(), node, "kubelet").pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _leader(cluster: Cluster) -> Process:
+    (node,) = _active(cluster)
+    (found,) = [one for one in mains("gateway", cluster.name) if one.node == node]
+    return found
+
+
+@pytest.mark.parametrize("cluster", ["rome", "milan"])
+def test_the_passive_replica_takes_over(
+    replicated: tuple[Cluster, Cluster], flows: list[Flow], cluster: str
+) -> None:
+    here = next(one for one in replicated if one.name == cluster)
+    eventually(lambda: all(one.probe.flowing() for one in flows), within=PATIENCE, what="traffic before")
+    leader = _leader(here)
+    since = time.time()
+    with _kubelet_stopped(leader.node):
+        leader.kill()
+        # Until then nothing is started again; and the kubelet is needed to read what the probes say.
+        time.sleep(TAKEN_OVER)
+        (node,) = _active(here)
+        assert node != leader.node
+    took = back(flows, since, f"leading gateway of {cluster} killed for good, from the kill")
+    assert 0.0 < took < TAKEN_OVER
+    eventually(
+        lambda: _has_replicas(here, 2), within=PATIENCE, what="the dead replica, back as the passive one"
+    )
+    assert _active(here) == [node], "the one that took over goes on"
+    back(flows, time.time(), f"the killed gateway of {cluster} back as the passive one")
+
+
+@pytest.mark.parametrize("cluster", ["rome", "milan"])
+def test_a_leader_whose_process_is_killed(
+    replicated: tuple[Cluster, Cluster], flows: list[Flow], cluster: str
+) -> None:
+    here = next(one for one in replicated if one.name == cluster)
+    eventually(lambda: all(one.probe.flowing() for one in flows), within=PATIENCE, what="traffic before")
+    since = time.time()
+    _leader(here).kill()
+    took = back(flows, since, f"process of the leading gateway of {cluster} killed, from the kill")
+    assert 0.0 < took < TAKEN_OVER
+    eventually(lambda: _has_replicas(here, 2), within=PATIENCE, what="two replicas again")
