@@ -165,9 +165,6 @@ async def _end(peering: Peering, progress: Progress, deadline: Deadline) -> int:
     ):
         with step(progress, title, pair.local) as current:
             found += await remove(groups, deadline, current, _advice(pair))
-    with step(progress, "Copies removed", pair.remote) as current:
-        # Gone by now, unless this cluster gave the provider up (force unpeer) and nobody could tell it.
-        found += await remove(peering.copies(), deadline, current, _advice(pair))
     return found + await end_authentication(peering, progress, deadline, _advice(pair))
 
 
@@ -178,6 +175,10 @@ async def end_authentication(peering: Peering, progress: Progress, deadline: Dea
         found = await remove([peering.identities(), peering.renewals()], deadline, current, mend)
     with step(progress, "Kubeconfigs removed", pair.local) as current:
         await await_gone([peering.kubeconfigs()], deadline, current, mend)
+    with step(progress, "Copies removed", pair.remote) as current:
+        # Gone by now, unless this cluster gave the provider up (force unpeer) and nobody could tell it. Not
+        # earlier: what the consumer still has, its controller would copy again and again.
+        found += await remove(peering.copies(), deadline, current, mend)
     with step(progress, f"Tenant {pair.local.id} removed", pair.remote) as current:
         found += await remove([peering.tenant()], deadline, current, mend)
     with (

@@ -46,7 +46,7 @@ def take_inventory(reader: Reader) -> Inventory:
     definitions = reader.items(DEFINITIONS)
     own = [_path(one["spec"]) for one in definitions if one["spec"]["group"].endswith(".liqo.io")]
     lists = [definitions, *reader.read([*CORE, *own])]
-    return Counter(entry for items in lists for item in items for entry in _describe(item))
+    return Counter(entry for items in lists for item in items for entry in describe(item))
 
 
 def _path(spec: Item) -> str:
@@ -65,7 +65,8 @@ def held(inventory: Inventory) -> list[str]:
     return sorted(entry for entry in inventory if entry.endswith(" deleting"))
 
 
-def _describe(item: Item) -> Iterator[str]:
+def describe(item: Item) -> Iterator[str]:
+    """An object in one line; none for what is of no concern here."""
     meta = item["metadata"]
     place = "/".join(filter(None, (meta.get("namespace", ""), _stable_name(meta))))
     if OTHERS.search(place):

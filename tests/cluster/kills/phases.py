@@ -37,7 +37,7 @@ def offload(pair: Pair, strike: Strike) -> None:
     rome, _ = pair
     if rome.get("namespace", workload.NAMESPACE) is None:
         rome.kubectl("create", "namespace", workload.NAMESPACE)
-    strike.isthmus(rome, "offload", "namespace", workload.NAMESPACE, *_one(rome))
+    strike.isthmus(rome, "offload", "namespace", workload.NAMESPACE, *_one(rome), "--timeout", "100s")
     rome.apply(
         *workload.forge_settings(),
         workload.forge_web(FIRST),

@@ -45,4 +45,8 @@ def life(rome: Cluster, milan: Cluster) -> Iterator[Life]:
 def test_a_kill_changes_nothing_about_the_end(life: Life, seed: int) -> None:
     run = plan_run(seed)
     print(run)
-    print(f"seed {seed}: {life.play(run)}")
+    try:
+        print(f"seed {seed}: {life.play(run)}")
+    except AssertionError as error:
+        print(f"seed {seed} FAILED, repeat it with ISTHMUS_KILL_SEED={seed}: {error}")
+        raise
