@@ -30,7 +30,7 @@ from tests.processes import mains
 pytestmark = pytest.mark.endurance
 
 LIFE = 120.0
-ENVIRONMENT = {"ISTHMUS_LAB_NAME": "lives", "ISTHMUS_LAB_NETWORK": "10.216.0.0/16"}
+ENVIRONMENT = {"ISTHMUS_LAB_NAME": "lives", "ISTHMUS_LAB_NETWORK": "10.217.0.0/16"}
 HOME, AWAY = "liqo-tenant-milan", "liqo-tenant-rome"
 IDENTITIES = ("controlplane-milan", "resourceslice-milan")
 TROUBLE = re.compile(r"Unauthorized|Forbidden|\b40[13]\b|interrupted|failed|Traceback")

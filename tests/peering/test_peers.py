@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from isthmus.kube.credentials import Credentials
 from isthmus.kube.errors import Forbidden, KubeError, ServerError, TransportError, Unauthorized
-from isthmus.peering.peers import REFUSAL_BOUND, SILENCE_BOUND, Peer, Peers
+from isthmus.peering.peer_tasks import fingerprint
+from isthmus.peering.peers import REFUSAL_BOUND, REFUSAL_SHOWN, SILENCE_BOUND, Peer, Peers
 
 
 class Clock:
@@ -93,3 +96,43 @@ async def test_changes_are_told_once() -> None:
     peers.forget("milan")
     await asyncio.sleep(0)
     assert told == ["milan", "milan", "milan"]
+
+
+def test_a_refusal_is_told_once_it_has_lasted_and_when_it_ends(clock: Clock) -> None:
+    peers = Peers()
+    told: list[str] = []
+    peers.changed = told.append
+    peer = peers.get("milan")
+    ask(peer, Forbidden("no"))
+    assert (peer.refused, peer.refusal, told) == (True, "", []), "permissions may be on their way"
+    clock.now += REFUSAL_SHOWN
+    ask(peer, Forbidden("no"))
+    ask(peer, Forbidden("no"))
+    assert (peer.refusal, told) == ("permissions", ["milan"])
+    ask(peer, None)
+    assert (peer.refused, peer.refusal, told) == (False, "", ["milan", "milan"])
+
+
+def test_a_certificate_is_refused_whatever_is_asked_for(clock: Clock) -> None:
+    peer = Peer("milan")
+    ask(peer, Unauthorized("no"), refusals=False)
+    clock.now += REFUSAL_SHOWN
+    ask(peer, Unauthorized("no"), refusals=False)
+    assert peer.refusal == "certificate"
+    ask(peer, None, refusals=False)
+    assert (peer.refused, peer.refusal) == (False, ""), "an answer shows that it is taken again"
+
+
+def test_a_renewed_certificate_starts_no_task_anew_but_another_server_does() -> None:
+    given = Credentials(
+        "https://milan:6443", ca_data="CA", client_certificate_data="old", client_key_data="key"
+    )
+    renewed = replace(given, client_certificate_data="new")
+    assert fingerprint("milan", renewed, "n") == fingerprint("milan", given, "n")
+    for other in (
+        fingerprint("milan", replace(given, server="https://milan:443"), "n"),
+        fingerprint("milan", replace(given, ca_data="other"), "n"),
+        fingerprint("milan", replace(given, proxy_url="http://proxy:8118"), "n"),
+        fingerprint("milan", given, "m"),
+    ):
+        assert other != fingerprint("milan", given, "n")

@@ -140,6 +140,7 @@ class PeerReconciler:
         if self._peers.get(provider).refused:
             # Whatever was refused with the old ones pauses: begin anew.
             await self._tasks.stop(task_name(secret.key))
+            self._peers.get(provider).admit()
             self._start(secret.key, provider, credentials, remote_namespace)
             return
         try:

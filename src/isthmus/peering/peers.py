@@ -47,6 +47,7 @@ class Peer:
         self.message = ""
         self._changed = changed
         self._refused_since: float | None = None
+        self._why: Refusal = ""
         self._silent_since: float | None = None
 
     @contextmanager
@@ -69,14 +70,18 @@ class Peer:
             self._silent_since = self._silent_since or _now()
             raise
         self._silent_since = None
-        if refusals:
-            self._refused_since = None
-            self._tell("")
+        if refusals or self._why == "certificate":
+            self.admit()
+
+    def admit(self) -> None:
+        """Note that the provider lets us in, or that we have not asked it yet with what we have now."""
+        self._refused_since, self._why = None, ""
+        self._tell("")
 
     def refuse(self, why: Refusal) -> None:
         """Note that the provider, or a kubeconfig that cannot be used, keeps us out."""
         now = _now()
-        self._refused_since = self._refused_since or now
+        self._refused_since, self._why = self._refused_since or now, why
         if now - self._refused_since >= REFUSAL_SHOWN:
             self._tell(why)
 
