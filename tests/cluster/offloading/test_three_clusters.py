@@ -42,7 +42,13 @@ def three() -> Iterator[Three]:
             (milan, "back", only("rome")),
         ):
             cluster.kubectl("create", "namespace", namespace)
-            offload(cluster, namespace, *flags)
+            # A controller that is just starting answers no webhook; the command says so and may be run again.
+            eventually(
+                lambda: offload(cluster, namespace, *flags) is None,  # noqa: B023 -- used at once
+                within=SOON,
+                what=f"namespace {namespace} offloaded",
+                every=2.0,
+            )
             manifest = deployment("web", replicas=2)
             if namespace == "both":
                 manifest["spec"]["template"]["spec"]["topologySpreadConstraints"] = [spread()]

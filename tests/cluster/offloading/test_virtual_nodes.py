@@ -218,7 +218,7 @@ def test_a_node_that_cannot_be_says_why_and_one_that_clashes_is_refused(
     clash["metadata"] = {"name": "milan", "namespace": "default"}
     clash["spec"] = {"clusterID": "another"}
     done = rome.kubectl("create", "-f", "-", stdin=json.dumps(clash), check=False)
-    assert "stands for another cluster" in done.stderr
+    assert "stands for cluster milan" in done.stderr
     clash["spec"] = {"clusterID": "milan", "resourceQuota": {"hard": {"cpu": "-1"}}}
     done = rome.kubectl("create", "-f", "-", stdin=json.dumps(clash), check=False)
     assert "spec.resourceQuota.hard: cpu" in done.stderr

@@ -17,7 +17,6 @@ from isthmus.kube.options import Options
 from isthmus.offloading.admission.review import ALLOWED, AdmissionRequest, Operations, Verdict, deny
 from isthmus.offloading.namespaces.selector import selector_problems
 from isthmus.offloading.placement import REQUIRED
-from isthmus.offloading.virtualnode.node import is_ours
 
 
 class TemplateSpec(Base, frozen=True, kw_only=True):
@@ -76,9 +75,10 @@ class VirtualNodeAdmission:
             return deny(
                 f"a node named {node.metadata.name} exists and is no virtual node: choose another name"
             )
-        if found is not None and not is_ours(found, node):
+        other = found.metadata.labels.get(labels.REMOTE_CLUSTER_ID, "") if found is not None else ""
+        if other not in ("", node.spec.cluster_id):
             return deny(
-                f"a node named {node.metadata.name} exists and stands for another cluster: choose another name"
+                f"a node named {node.metadata.name} exists and stands for cluster {other}: choose another name"
             )
         return ALLOWED
 
