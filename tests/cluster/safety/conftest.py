@@ -78,9 +78,22 @@ def _another_consumer(milan: Cluster, name: str) -> None:
     )
 
 
-@pytest.fixture(scope="module")
+def _controller(cluster: Cluster, *, running: bool) -> None:
+    where = ("-n", "liqo", "deployment/liqo-controller-manager")
+    cluster.kubectl("scale", *where, f"--replicas={int(running)}")
+    if running:
+        cluster.kubectl("rollout", "status", *where, "--timeout=90s", timeout=100)
+    else:
+        selector = ("pods", "-n", "liqo", "-l", "app.kubernetes.io/component=controller-manager")
+        eventually(lambda: not cluster.items(*selector), within=60, what="the controller gone")
+
+
+@pytest.fixture(scope="package")
 def stage(installed: tuple[Cluster, Cluster], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The peering, a namespace offloaded, another consumer, and a peering user of rome's."""
+    """The peering, a namespace offloaded, another consumer, and a peering user of rome's.
+
+    Rome's controller is away: it would take back what is written in its name.
+    """
     rome, milan = installed
     both = ("--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig))
     isthmus("peer", *both, "--gw-server-service-type", "NodePort")
@@ -105,7 +118,11 @@ def stage(installed: tuple[Cluster, Cluster], tmp_path_factory: pytest.TempPathF
         within=30,
         what="the permissions in the twin",
     )
-    yield stage
+    _controller(rome, running=False)
+    try:
+        yield stage
+    finally:
+        _controller(rome, running=True)
     isthmus("delete", *users, check=False)
     rome.kubectl("delete", "namespace", local, "--wait=false")
     milan.kubectl("delete", "namespace", stage.others_tenant, "--wait=false")

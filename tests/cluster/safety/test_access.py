@@ -49,6 +49,7 @@ SLICE: Rules = (
     ("offloading.liqo.io", "shadowpods", WRITE),
     ("offloading.liqo.io", "shadowendpointslices", WRITE),
     ("", "pods", READ),
+    ("metrics.k8s.io", "pods", READ),
     ("", "pods/log", ("get", "list")),
     ("", "pods/exec", ("create",)),
     ("", "pods/attach", ("create",)),

@@ -59,36 +59,37 @@ async def test_the_answers_of_the_provider_cannot_be_written(stage: Stage) -> No
             (NAMESPACE_MAPS, "milan", {"currentMapping": {"kube-system": {"phase": "Accepted"}}}),
             (RENEWS, "controlplane-milan", {"authParams": {"apiServer": "https://rome.example"}}),
         ):
-            before = stage.milan.get(resource.plural, name, "-n", AWAY)["status"]
+            kind = f"{resource.plural}.{resource.group}"
+            before = stage.milan.get(kind, name, "-n", AWAY)["status"]
             said = await unchanged(client, resource, name, {"status": status}, AWAY, "status")
             assert "the status of copies is the provider's to write" in said
-            assert stage.milan.get(resource.plural, name, "-n", AWAY)["status"] == before
+            assert stage.milan.get(kind, name, "-n", AWAY)["status"] == before
             # Writing what stands there is harmless, and allowed.
             await client.patch(resource.partial(), name, {"status": before}, AWAY, subresource="status")
 
 
 async def test_what_the_provider_asks_of_the_consumer_is_out_of_its_reach(stage: Stage) -> None:
-    wish = {"apiVersion": "offloading.liqo.io/v1beta1", "kind": "NamespaceMap", "spec": {}}
+    kind = "resourceslices.authentication.liqo.io"
+    asked = {"class": "default", "resources": {"cpu": "1"}}
+    wish = {"apiVersion": "authentication.liqo.io/v1beta1", "kind": "ResourceSlice", "spec": asked}
     stage.milan.apply({**wish, "metadata": {"name": "wish", "namespace": AWAY, "labels": OWN_WISH}})
     try:
         async with stage.client("control plane") as client:
-            for patch in (
-                {"spec": {"desiredMapping": {"kube-system": "loot"}}},
-                {"metadata": {"labels": MARKS}},
-            ):
-                assert "only its own copies" in await unchanged(client, NAMESPACE_MAPS, "wish", patch, AWAY)
-            status = {"currentMapping": {"kube-system": {"phase": "Accepted", "remoteNamespace": "loot"}}}
-            said = await unchanged(client, NAMESPACE_MAPS, "wish", {"status": status}, AWAY, "status")
+            for patch in ({"spec": {"resources": {"cpu": "9"}}}, {"metadata": {"labels": MARKS}}):
+                assert "only its own copies" in await unchanged(client, RESOURCE_SLICES, "wish", patch, AWAY)
+            status = {"status": {"nodeLabels": {"a": "b"}}}
+            said = await unchanged(client, RESOURCE_SLICES, "wish", status, AWAY, "status")
             assert "only its own copies" in said
             with pytest.raises(ApiError, match="only its own copies"):
-                await client.delete(NAMESPACE_MAPS, "wish", AWAY)
+                await client.delete(RESOURCE_SLICES, "wish", AWAY)
             for forged in (OWN_WISH, MARKS | OWN_WISH, MARKS | {"liqo.io/originID": stage.other}, {}):
+                # A NamespaceMap of the provider's own would have its Secrets copied to the consumer.
                 for resource in (NAMESPACE_MAPS, RESOURCE_SLICES, RENEWS):
                     manifest = {"metadata": {"name": "forged", "labels": forged}, "spec": {}}
                     assert "only its own copies" in await refused(client, resource, manifest, AWAY)
-        assert stage.milan.get("namespacemap", "wish", "-n", AWAY)["spec"] == {}
+        assert stage.milan.get(kind, "wish", "-n", AWAY)["spec"]["resources"] == {"cpu": "1"}
     finally:
-        stage.milan.kubectl("delete", "namespacemap", "wish", "-n", AWAY, "--wait=false")
+        stage.milan.kubectl("delete", kind, "wish", "-n", AWAY, "--wait=false")
 
 
 async def test_copies_stay_what_they_are(stage: Stage) -> None:

@@ -91,6 +91,7 @@ def candidate(installed: tuple[Cluster, Cluster]) -> Iterator[Candidate]:
     milan.kubectl("delete", "namespace", NAMESPACE, "--timeout=60s", timeout=70)
 
 
+@pytest.mark.timeout(300)
 def test_tenants_that_prove_nothing_are_refused_and_the_right_one_is_let_in(candidate: Candidate) -> None:
     other = Ed25519PrivateKey.generate()
     key = candidate.key
@@ -112,7 +113,7 @@ def test_tenants_that_prove_nothing_are_refused_and_the_right_one_is_let_in(cand
     ]
     for changed, part in cases:
         candidate.milan.apply(candidate.tenant(**changed))
-        eventually(lambda part=part: candidate.told(part), within=20, what=f"the event that says: {part}")  # type: ignore[misc]
+        eventually(lambda part=part: candidate.told(part), within=30, what=f"the event that says: {part}")  # type: ignore[misc]
         assert "authParams" not in candidate.status()
         assert not candidate.milan.items("rolebindings", "-n", NAMESPACE)
         assert not candidate.milan.items("csr", "-l", f"liqo.io/remote-cluster-id={CONSUMER}")
@@ -144,6 +145,7 @@ def test_an_id_that_is_a_group_of_the_provider_is_refused(candidate: Candidate) 
         milan.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
+@pytest.mark.timeout(300)
 async def test_slices_whose_request_is_not_their_own_are_denied(stage: Stage) -> None:
     keys = stage.rome.get("secret", "authentication-keys", "-n", "liqo")["data"]
     key: Any = load_pem_private_key(base64.b64decode(keys["privateKey"]), None)
@@ -172,7 +174,7 @@ async def test_slices_whose_request_is_not_their_own_are_denied(stage: Stage) ->
     }
 
     def ruling(name: str) -> tuple[str, str]:
-        status = stage.milan.get("resourceslice", name, "-n", AWAY).get("status", {})
+        status = stage.milan.get("resourceslices.authentication.liqo.io", name, "-n", AWAY).get("status", {})
         found = [one for one in status.get("conditions", []) if one["type"] == "Authentication"]
         return (found[0]["status"], found[0]["message"]) if found else ("", "")
 
@@ -180,15 +182,18 @@ async def test_slices_whose_request_is_not_their_own_are_denied(stage: Stage) ->
         try:
             for name, (content, _) in {**cases, "right": (spec(own("right")), "")}.items():
                 await client.create(RESOURCE_SLICES.partial(), copy(name, content), AWAY)
-            eventually(lambda: ruling("right")[0] == "Accepted", within=30, what="the right one accepted")
+            eventually(lambda: ruling("right")[0] == "Accepted", within=60, what="the right one accepted")
             for name, (_, part) in cases.items():
-                eventually(lambda name=name: ruling(name)[0], within=20, what=f"the ruling on {name}")  # type: ignore[misc]
+                eventually(lambda name=name: ruling(name)[0], within=60, what=f"the ruling on {name}")  # type: ignore[misc]
                 status, message = ruling(name)
                 assert status == "Denied", name
                 assert part in message, message
-                found = stage.milan.get("resourceslice", name, "-n", AWAY)["status"]
+                found = stage.milan.get("resourceslices.authentication.liqo.io", name, "-n", AWAY)["status"]
                 assert "authParams" not in found
                 assert stage.milan.get("quota", names.resource_slice_user(name, "rome"), "-n", AWAY) is None
         finally:
             for name in (*cases, "right"):
                 await client.delete(RESOURCE_SLICES, name, AWAY)
+            stage.milan.kubectl(
+                "delete", "secret", "liqo-remote-certificate-right", "-n", AWAY, "--ignore-not-found"
+            )
