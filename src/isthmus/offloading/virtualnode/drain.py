@@ -39,6 +39,12 @@ def is_tied_to_node(pod: Object) -> bool:
     )
 
 
+def is_held_by_others(pod: Object) -> bool:
+    """Whether nothing of the pod is left but somebody's finalizer: no deletion of ours can end it."""
+    meta = pod.metadata
+    return pod.deleting and meta.deletion_grace_period_seconds == 0 and bool(meta.finalizers)
+
+
 async def list_pods(client: Client, node: str) -> list[Object]:
     """The pods bound to a node, metadata only."""
     page = await client.list(PODS.partial(), field_selector=f"spec.nodeName={node}")
