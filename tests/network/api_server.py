@@ -152,8 +152,18 @@ class ApiServer:
                 raise LookupError("uid")
             self.delete(plural, namespace, name)
             return {"kind": "Status", "status": "Success"}
+        if not name:
+            return self._list(plural, namespace, exchange.query.get("labelSelector", ""))
         found: Json = self.objects[place]
         return found
+
+    def _list(self, plural: str, namespace: str, selector: str) -> Json:
+        items = [
+            value
+            for (kind, place, _), value in self.objects.items()
+            if kind == plural and namespace in ("", place) and _selected(value, selector)
+        ]
+        return {"metadata": {"resourceVersion": str(self.version)}, "items": items}
 
     async def _watch(self, exchange: Exchange, plural: str) -> None:
         selector = exchange.query.get("labelSelector", "")

@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Sequence
 
 from isthmus.api import labels, names
 from isthmus.kube.builtin import SECRETS, Secret
 from isthmus.kube.client import Client
 from isthmus.kube.credentials import Credentials, parse_kubeconfig
 from isthmus.kube.errors import ConfigurationError
-from isthmus.kube.objects import Key, Object, RawObject
+from isthmus.kube.objects import Key, Object
 from isthmus.kube.tasks import TaskSet
 from isthmus.kube.times import deleting_for
 from isthmus.peering import secret_data
@@ -181,10 +182,11 @@ class PeerReconciler:
             return None
         provider = peer_of(secret)
         copied = replicated_objects(self._caches, provider, secret.metadata.namespace)
-        if self._is_needed(secret, copied) and not self._given_up(provider):
+        wanted = is_wanted(secret, self._caches)
+        if is_needed(secret, copied, wanted=wanted) and not self._given_up(provider):
             await self._keep_running(secret)  # After a restart nobody else would delete the copies.
             return CHECK_SECONDS
-        if copied and not is_wanted(secret, self._caches):
+        if copied and not wanted:
             message = (
                 f"{len(copied)} objects may still have a copy at {provider}, which is no longer told of them"
             )
@@ -194,14 +196,6 @@ class PeerReconciler:
             self._context.client, SECRETS.partial(), secret, labels.FINALIZER_REPLICATION_SECRET
         )
         return None
-
-    def _is_needed(self, secret: Object, copied: list[RawObject]) -> bool:
-        """Whether copies are still to be deleted through a Secret that is going."""
-        if deleting_for(secret) >= DELETION_BOUND:
-            return False
-        if any(object_.deleting for object_ in copied):
-            return True
-        return bool(copied) and not is_wanted(secret, self._caches)
 
     def _given_up(self, provider: str) -> bool:
         peer = self._peers.find(provider)
@@ -234,6 +228,16 @@ def fingerprint(provider: str, credentials: Credentials, remote_namespace: str) 
         route.proxy_url,
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def is_needed(secret: Object, copied: Sequence[Object], *, wanted: bool) -> bool:
+    """Whether copies are still to be deleted through a Secret that is going.
+
+    `copied` are the objects that may have one; `wanted`, whether the Secret is made anew once it is gone.
+    """
+    if deleting_for(secret) >= DELETION_BOUND:
+        return False
+    return any(object_.deleting for object_ in copied) or (bool(copied) and not wanted)
 
 
 def is_wanted(secret: Object, caches: Caches) -> bool:
