@@ -14,7 +14,7 @@ from isthmus.kube.errors import (
     TransportError,
     Unauthorized,
 )
-from isthmus.peering.peers import REFUSAL_BOUND, SILENCE_BOUND, Peer, Peers
+from isthmus.peering.peers import REFUSAL_BOUND, REFUSAL_SHOWN, SILENCE_BOUND, Peer, Peers
 
 
 class Clock:
@@ -108,19 +108,17 @@ def test_what_anybody_may_ask_says_nothing_of_our_permissions(clock: Clock) -> N
 
 
 def test_a_refusal_that_lasts_is_told_and_so_is_its_end(clock: Clock) -> None:
-    told: list[bool] = []
-    peer = Peer("milan", lambda: told.append(peer.refused))
-    ask(peer, Forbidden("no"))
-    clock.now += 5
+    told: list[str] = []
+    peer = Peer("milan", lambda _: told.append(peer.refusal))
     ask(peer, Forbidden("no"))
     assert told == []
-    clock.now += REFUSAL_BOUND
+    clock.now += REFUSAL_SHOWN
     for _ in range(2):
-        ask(peer, Unauthorized("no"))
+        ask(peer, Forbidden("no"))
     ask(peer, None, refusals=False)
-    assert told == [True]
+    assert told == ["permissions"]
     ask(peer, None)
-    assert told == [True, False]
+    assert told == ["permissions", ""]
 
 
 def test_patience_grows_with_the_refusal(clock: Clock) -> None:
