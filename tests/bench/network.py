@@ -5,9 +5,9 @@
 
 `netns` joins two small clusters of network namespaces with gateways as processes of their own. `lab` measures two
 joined clusters of the lab, between a pod of each, on other nodes than the gateways' unless told otherwise. The bare
-tunnel is the same
-device between the same two gateways, without overlay and translation; both are measured in turns, so that what
-else the machine does is shared. Needs root and a Debian machine, on which it installs iperf3. Exit code 1 where a target is missed.
+tunnel is the same device between the same two gateways, without overlay and translation; both are measured in turns,
+so that what else the machine does is shared. Needs root and a Debian machine, on which it installs iperf3. Exit code 1
+where a target is missed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A provider that is gone for good: with its API server stopped the consumer gets rid of all of it, in time."""
+"""A provider that is gone for good: with its API server stopped the consumer gets rid of all of it, in time.
+
+Should it come back after all, a later `peer` or `unpeer` clears what it still holds.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from tests.cluster.support import Cluster, deployment, eventually, isthmus, read
 
 Pair = tuple[Cluster, Cluster]
 BOUND = 30.0
+RETURN_BOUND = 60.0
 
 
 @pytest.fixture
@@ -27,8 +31,9 @@ def plainly_peered(installed: Pair) -> Iterator[Pair]:
     isthmus("unpeer", *both, "--skip-confirm", "--delete-namespaces", timeout=180)
 
 
-def test_nothing_is_left_of_a_provider_that_is_dead(plainly_peered: Pair) -> None:
-    rome, _ = plainly_peered
+@pytest.mark.parametrize("later", [("peer", "--networking-disabled"), ("unpeer", "--skip-confirm")])
+def test_nothing_is_left_of_a_provider_that_is_dead(plainly_peered: Pair, later: tuple[str, ...]) -> None:
+    rome, milan = plainly_peered
     name = f"test-{uuid.uuid4().hex[:8]}"
     rome.kubectl("create", "namespace", name)
     isthmus("offload", "namespace", name, "--kubeconfig", str(rome.kubeconfig))
@@ -48,6 +53,21 @@ def test_nothing_is_left_of_a_provider_that_is_dead(plainly_peered: Pair) -> Non
     assert all(pod["spec"].get("nodeName", "") != "milan" for pod in pods)
     rome.kubectl("delete", "namespace", name, "--wait=false")
     eventually(lambda: rome.get("namespace", name) is None, within=60, what="the end of the namespace")
+
+    lab.start_api_server("milan")
+    assert milan.items("pods", "-n", f"{name}-rome"), "nobody has told the provider yet"
+    started = time.monotonic()
+    both = ("--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig))
+    isthmus(*later, *both, timeout=RETURN_BOUND)
+    kinds = () if later[0] == "peer" else ("rslice", "namespacemaps", "renews", "quotas", "tenants")
+    eventually(
+        lambda: (
+            milan.get("namespace", f"{name}-rome") is None
+            and not [kind for kind in kinds if milan.items(kind, "-A")]
+        ),
+        within=RETURN_BOUND - (time.monotonic() - started),
+        what="the provider clean",
+    )
 
 
 def test_a_cluster_that_is_unknown_is_told_so(installed: Pair) -> None:

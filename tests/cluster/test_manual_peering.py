@@ -139,3 +139,76 @@ def test_a_peering_user_peers_and_may_do_no_more(strangers: Pair, tmp_path: Path
         what="the kubeconfig taken back",
     )
     assert node_is_ready(rome)
+
+
+def kubeconfig_of(cluster: Cluster, token: str) -> str:
+    """A kubeconfig as an admin writes it for a ServiceAccount."""
+    view = json.loads(cluster.kubectl("config", "view", "--raw", "-o", "json").stdout)
+    view["users"] = [{"name": "rome", "user": {"token": token}}]
+    view["contexts"] = [{"name": "c", "context": {"cluster": view["clusters"][0]["name"], "user": "rome"}}]
+    view["current-context"] = "c"
+    return json.dumps(view)
+
+
+def test_without_a_handshake_the_admins_credentials_serve(strangers: Pair) -> None:
+    rome, milan = strangers
+    binding = "liqo-binding-liqo-remote-controlplane"
+    for cluster, namespace, peer in ((rome, HOME, "milan"), (milan, AWAY, "rome")):
+        marks = {"liqo.io/remote-cluster-id": peer, "liqo.io/tenant-namespace": "true"}
+        cluster.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": marks}}
+        )
+    here = {"namespace": AWAY, "name": "rome", "labels": {"liqo.io/remote-cluster-id": "rome"}}
+    milan.apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": here},
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {**here, "name": binding},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": "liqo-remote-controlplane",
+            },
+            "subjects": [{"kind": "ServiceAccount", "name": "rome", "namespace": AWAY}],
+        },
+        {
+            "apiVersion": "authentication.liqo.io/v1beta1",
+            "kind": "Tenant",
+            "metadata": here,
+            "spec": {"clusterID": "rome", "authzPolicy": "TolerateNoHandshake"},
+        },
+    )
+    token = milan.kubectl("create", "token", "rome", "-n", AWAY).stdout.strip()
+    theirs = {"liqo.io/remote-cluster-id": "milan"}
+    rome.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": "to-milan",
+                "namespace": HOME,
+                "labels": {**theirs, "liqo.io/identity-type": "ControlPlane"},
+                "annotations": {"liqo.io/remote-tenant-namespace": AWAY},
+            },
+            "stringData": {"kubeconfig": kubeconfig_of(milan, token)},
+        },
+        {
+            "apiVersion": "authentication.liqo.io/v1beta1",
+            "kind": "ResourceSlice",
+            "metadata": {
+                "name": "milan",
+                "namespace": HOME,
+                "labels": {**theirs, "liqo.io/remoteID": "milan", "liqo.io/replication": "true"},
+                "annotations": {"liqo.io/create-virtual-node": "true"},
+            },
+            "spec": {"class": "default", "providerClusterID": "milan"},
+        },
+    )
+    eventually(lambda: node_is_ready(rome), within=60, what="the virtual node")
+    found = milan.get("tenant", "rome", "-n", AWAY)["status"]
+    assert "authParams" not in found
+    assert milan.get("rolebinding", binding, "-n", AWAY)
+    assert rome.get("foreigncluster", "milan")["status"]["role"] == "Provider"
+    rome.kubectl("delete", "rslice", "milan", "-n", HOME, "--timeout=60s", timeout=70)
+    rome.kubectl("delete", "secret", "to-milan", "-n", HOME, "--timeout=30s")

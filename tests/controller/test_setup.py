@@ -15,6 +15,9 @@ from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options
 from isthmus.kube.reconcile import Controller
 
+AUTHENTICATION = (
+    "isthmus.peering.wiring isthmus.peering.tenants isthmus.peering.signing isthmus.peering.replication"
+)
 NOWHERE = Credentials("http://127.0.0.1:1")
 
 
@@ -51,6 +54,14 @@ async def test_the_networking_module_brings_ranges_configurations_and_gateways()
     assert "foreign cluster" in without
 
 
+@pytest.mark.parametrize("modules", [("offloading",), ("networking",), ("authentication",)])
+async def test_peers_are_summed_up_whichever_modules_are_on(modules: tuple[str, ...]) -> None:
+    names, watched = await controllers(*modules)
+    assert "foreign cluster" in names
+    assert ("virtualnodes" in watched) == ("offloading" in modules)
+    assert ("tenants" in watched) == ("authentication" in modules)
+
+
 async def test_endpoints_of_consumers_are_served_with_and_without_our_own_network() -> None:
     for modules in (("offloading",), ("offloading", "networking")):
         names, watched = await controllers(*modules)
@@ -62,8 +73,8 @@ async def test_endpoints_of_consumers_are_served_with_and_without_our_own_networ
     ("modules", "absent"),
     [
         ("authentication offloading", "isthmus.network"),
-        ("offloading", "isthmus.network isthmus.peering"),
-        ("networking", "isthmus.offloading isthmus.peering"),
+        ("offloading", f"isthmus.network {AUTHENTICATION}"),
+        ("networking", f"isthmus.offloading {AUTHENTICATION}"),
         ("authentication offloading networking", "click rich cryptography isthmus.install isthmus.cli"),
     ],
 )

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isthmus.install.assignments import parse_assignments
+from isthmus.install.defaults import vk_options_template
 from isthmus.install.documents import to_documents
 from isthmus.install.errors import InstallError
 from isthmus.install.ownership import OWN_LABELS, OWN_SELECTOR
@@ -19,6 +20,7 @@ from isthmus.install.render import render
 from isthmus.install.roles import merged_rules
 from isthmus.install.served import resource_of
 from isthmus.install.values import resolve
+from isthmus.install.workload import controller_options
 from isthmus.kube.objects import Manifest
 from isthmus.kube.options import Options, options_from_environment
 
@@ -134,6 +136,26 @@ def test_controller_is_started_with_what_the_values_say() -> None:
     assert chosen.default_limits_enforcement == "Hard"
     assert chosen.webhook_port == 9444
     assert options(rendered("authentication.tlsCompatibilityMode=true")).key_type == "RSA-2048"
+    interval = "controllerManager.pod.extraArgs={--foreign-cluster-ping-interval=1m}"
+    assert options(rendered(interval)).api_server_check_interval == 60
+    never = interval.replace("1m", "0")
+    assert options(rendered(never)).api_server_check_interval == 0
+
+
+def test_classes_are_announced_to_consumers() -> None:
+    reflection = {"service": {"loadBalancerClasses": [{"name": "metallb", "default": True}]}}
+    values = resolve(
+        [
+            ("file", {"discovery": {"config": {"clusterID": "rome"}}}),
+            ("file", {"offloading": {"reflection": reflection}}),
+        ]
+    )
+    chosen = controller_options(values)
+    assert chosen["load_balancer_classes"] == [{"loadBalancerClassName": "metallb", "default": True}]
+    assert vk_options_template(values, "liqo")["spec"]["reflectorsConfig"]["service"] == {
+        "workers": 3,
+        "type": "DenyList",
+    }
 
 
 def test_a_changed_option_starts_the_controller_anew_and_only_that() -> None:

@@ -105,15 +105,26 @@ def test_why_a_pod_is_not_ready() -> None:
 def test_what_is_in_use_and_how_to_end_it() -> None:
     problems, mends = describe_usage(
         ["demo", "shop"],
-        {"milan": ["Identity", "VirtualNode"], "oslo": ["Tenant"], "bonn": ["Tenant", "Identity"]},
+        {
+            "milan": ["Identity", "VirtualNode"],
+            "oslo": ["Tenant", "Configuration"],
+            "bonn": ["Tenant", "Identity"],
+            "rome": ["GatewayClient"],
+        },
     )
     assert problems == [
         "namespaces extended to other clusters: demo, shop",
-        "peerings: bonn (Tenant, Identity), milan (Identity, VirtualNode)",
-        "consumers of this cluster: oslo",
+        "clusters that this one uses: bonn (Tenant, Identity), milan (Identity, VirtualNode)",
+        "consumers of this cluster: bonn (Tenant, Identity), oslo (Tenant, Configuration)",
+        "joined networks: rome (GatewayClient)",
     ]
-    assert mends[0] == "isthmus unoffload namespace demo shop"
-    assert any("unpeer" in mend for mend in mends)
+    assert mends == [
+        "isthmus unoffload namespace demo shop",
+        "isthmus unpeer --remote-kubeconfig FILE",
+        "isthmus unpeer, run there with this cluster as the remote one",
+        "isthmus network reset --remote-kubeconfig FILE",
+        "for a cluster that is gone for good, isthmus force unpeer ID",
+    ]
     assert describe_usage([], {}) == ([], [])
 
 

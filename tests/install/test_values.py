@@ -104,6 +104,10 @@ def test_numbers_stay_text_where_text_is_wanted() -> None:
         ("ipam.podCIDRs=10.0.0.0/8", ["ipam.podCIDRs", "{one,two}"]),
         ("ipam.podCIDRs={10.0.0.0/33}", ["10.0.0.0/33", "no IPv4 CIDR"]),
         ("ipam.serviceCIDR=10.96.0.1/16", ["10.96.0.1/16", "host bits"]),
+        (
+            "controllerManager.pod.extraArgs={--v=4}",
+            ["controllerManager.pod.extraArgs", "--v=4", "ping-interval"],
+        ),
         ("pullPolicy=Sometimes", ["pullPolicy", "Sometimes", "IfNotPresent"]),
         ("controllerManager.replicas=0", ["controllerManager.replicas", "below 1"]),
         ("controllerManager.config.defaultLimitsEnforcement=hard", ["Hard", "Soft", "None"]),

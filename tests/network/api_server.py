@@ -145,6 +145,8 @@ class ApiServer:
         if exchange.method == "PATCH":
             if "apply" in exchange.headers["content-type"] and place not in self.objects:
                 return self.create(plural, exchange.json())
+            if "json-patch" in exchange.headers["content-type"]:
+                return self._replace_part(place, exchange.json())
             return self.merge(plural, namespace, name, exchange.json(), status=subresource == "status")
         if exchange.method == "DELETE":
             uid = exchange.json().get("preconditions", {}).get("uid")
@@ -152,8 +154,31 @@ class ApiServer:
                 raise LookupError("uid")
             self.delete(plural, namespace, name)
             return {"kind": "Status", "status": "Success"}
+        if not name:
+            return self._list(plural, namespace, exchange.query.get("labelSelector", ""))
         found: Json = self.objects[place]
         return found
+
+    def _replace_part(self, place: Place, operations: list[Json]) -> Json:
+        """A JSON patch as the controllers write it: a test of the uid, then a whole spec or status."""
+        value = copy.deepcopy(self.objects[place])
+        for one in operations:
+            if one["op"] == "test":
+                if one != {"op": "test", "path": "/metadata/uid", "value": value["metadata"]["uid"]}:
+                    raise LookupError("uid")
+            else:
+                value[one["path"].removeprefix("/")] = one["value"]
+        if value != self.objects[place]:
+            self._store(place, value, "MODIFIED")
+        return value
+
+    def _list(self, plural: str, namespace: str, selector: str) -> Json:
+        items = [
+            value
+            for (kind, place, _), value in self.objects.items()
+            if kind == plural and namespace in ("", place) and _selected(value, selector)
+        ]
+        return {"metadata": {"resourceVersion": str(self.version)}, "items": items}
 
     async def _watch(self, exchange: Exchange, plural: str) -> None:
         selector = exchange.query.get("labelSelector", "")

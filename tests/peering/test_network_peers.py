@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from isthmus import peering
 from isthmus.kube.manager import Manager
@@ -26,6 +27,7 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
         "foreignclusters": ("core.liqo.io/v1beta1", "ForeignCluster"),
         "tenants": ("authentication.liqo.io/v1beta1", "Tenant"),
         "secrets": ("v1", "Secret"),
+        "nodes": ("v1", "Node"),
         "connections": (NETWORKING, "Connection"),
         "gatewayclients": (NETWORKING, "GatewayClient"),
     }
@@ -88,6 +90,23 @@ async def test_it_goes_when_nothing_is_left_and_not_before() -> None:
         kept = api.objects["foreignclusters", "", "milan"]
         assert kept["status"]["modules"]["networking"]["conditions"] == []
         api.delete("secrets", TNS, "kubeconfig-controlplane-milan")
+        await api.until(lambda: api.get("foreignclusters", "", "milan") is None)
+
+
+async def test_a_virtual_node_makes_a_provider_though_nothing_is_authenticated_here() -> None:
+    api = ApiServer()
+
+    def without_authentication(manager: Manager, options: Options) -> None:
+        peering.setup_summaries(manager, replace(options, modules=frozenset({"offloading", "networking"})))
+
+    async with running(api, without_authentication):
+        api.create("virtualnodes", about_milan("milan", spec={"clusterID": "milan"}))
+        found = await api.until(lambda: (api.get("foreignclusters", "", "milan") or {}).get("status"))
+        assert found["role"] == "Provider"
+        assert found["modules"]["authentication"] == {"enabled": False, "conditions": []}
+        told = {one["type"]: one["status"] for one in found["modules"]["offloading"]["conditions"]}
+        assert told == {"OffloadingVirtualNodeStatus": "NotReady", "OffloadingNodeStatus": "NotReady"}
+        api.delete("virtualnodes", TNS, "milan")
         await api.until(lambda: api.get("foreignclusters", "", "milan") is None)
 
 

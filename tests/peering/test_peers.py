@@ -8,7 +8,14 @@ from dataclasses import replace
 import pytest
 
 from isthmus.kube.credentials import Credentials
-from isthmus.kube.errors import Forbidden, KubeError, ServerError, TransportError, Unauthorized
+from isthmus.kube.errors import (
+    Forbidden,
+    KubeError,
+    ServerError,
+    TooManyRequests,
+    TransportError,
+    Unauthorized,
+)
 from isthmus.peering.peer_tasks import fingerprint
 from isthmus.peering.peers import REFUSAL_BOUND, REFUSAL_SHOWN, SILENCE_BOUND, Peer, Peers
 
@@ -48,15 +55,50 @@ def test_a_provider_that_keeps_refusing_is_lost_soon(clock: Clock, error: KubeEr
     assert not peer.lost
 
 
-def test_a_silent_provider_is_waited_for_much_longer(clock: Clock) -> None:
+def keep_asking(peer: Peer, clock: Clock, error: KubeError, seconds: float, **options: bool) -> None:
+    """As the queue does: again and again, every half minute."""
+    for _ in range(int(seconds / 30)):
+        ask(peer, error, **options)
+        clock.now += 30
+
+
+@pytest.mark.parametrize("error", [TransportError("gone"), ServerError("503"), TooManyRequests("429")])
+def test_a_silent_provider_is_waited_for_much_longer(clock: Clock, error: KubeError) -> None:
     peer = Peer("milan")
-    ask(peer, TransportError("gone"))
-    clock.now += SILENCE_BOUND - 1
-    ask(peer, TransportError("gone"))
+    keep_asking(peer, clock, error, SILENCE_BOUND - 30)
+    ask(peer, error)
     assert not peer.lost
-    clock.now += 1
+    clock.now += 30
     assert peer.lost
     ask(peer, None)
+    assert not peer.lost
+
+
+def test_a_server_that_lives_but_gets_nothing_done_is_silent(clock: Clock) -> None:
+    peer = Peer("milan")
+    for _ in range(int(SILENCE_BOUND / 30)):
+        ask(peer, TransportError("no answer"))
+        clock.now += 15
+        ask(peer, None, refusals=False)
+        clock.now += 15
+    assert peer.lost
+
+
+def test_a_failure_long_past_says_nothing(clock: Clock) -> None:
+    peer = Peer("milan")
+    ask(peer, TransportError("gone"))
+    clock.now += 2 * SILENCE_BOUND
+    assert not peer.lost
+    ask(peer, TransportError("gone"))
+    clock.now += 60
+    assert not peer.lost
+
+
+def test_a_provider_that_is_only_looked_at_can_be_silent_too(clock: Clock) -> None:
+    peer = Peer("milan")
+    keep_asking(peer, clock, TransportError("gone"), SILENCE_BOUND, refusals=False)
+    assert peer.lost
+    ask(peer, None, refusals=False)
     assert not peer.lost
 
 
@@ -68,11 +110,18 @@ def test_what_anybody_may_ask_says_nothing_of_our_permissions(clock: Clock) -> N
     assert peer.lost
 
 
-def test_a_server_in_trouble_is_neither_silent_nor_refusing(clock: Clock) -> None:
-    peer = Peer("milan")
-    ask(peer, ServerError("500"))
-    clock.now += 2 * SILENCE_BOUND
-    assert not peer.lost
+def test_a_refusal_that_lasts_is_told_and_so_is_its_end(clock: Clock) -> None:
+    told: list[str] = []
+    peer = Peer("milan", lambda _: told.append(peer.refusal))
+    ask(peer, Forbidden("no"))
+    assert told == []
+    clock.now += REFUSAL_SHOWN
+    for _ in range(2):
+        ask(peer, Forbidden("no"))
+    ask(peer, None, refusals=False)
+    assert told == ["permissions"]
+    ask(peer, None)
+    assert told == ["permissions", ""]
 
 
 def test_patience_grows_with_the_refusal(clock: Clock) -> None:

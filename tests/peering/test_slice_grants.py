@@ -91,10 +91,26 @@ def test_senseless_resources_are_denied(resources: dict[str, Any]) -> None:
 
 
 def test_what_is_asked_for_is_granted_verbatim_and_the_rest_by_default() -> None:
-    granted = grant(slice_(resources={"cpu": "1500m", "example.com/gpu": 2}), OPTIONS)
+    granted = grant(slice_(resources={"cpu": "1500m", "example.com/gpu": 2}), OPTIONS)["resources"]
     assert granted["cpu"] == "1500m"
     assert granted["example.com/gpu"] == 2
     assert granted["memory"] == OPTIONS.default_node_resources["memory"]
+
+
+def test_a_grant_tells_of_labels_and_classes_and_takes_back_what_is_no_longer_offered() -> None:
+    classes = [{"loadBalancerClassName": "metallb", "default": True}]
+    offering = Options(cluster_id="milan", cluster_labels={"region": "eu"}, load_balancer_classes=classes)
+    told = {key: value for key, value in grant(slice_(), offering).items() if key != "resources"}
+    assert told == {
+        "nodeLabels": {"region": "eu"},
+        "loadBalancerClasses": classes,
+        "ingressClasses": None,
+    }
+    before = slice_(status=told | {"ingressClasses": [{"ingressClassName": "nginx"}]})
+    patch = plan_status(before, grant(slice_(), Options(cluster_id="milan")))
+    assert patch is not None
+    assert patch["status"]["loadBalancerClasses"] is None
+    assert patch["status"]["ingressClasses"] is None
 
 
 def test_conditions_keep_their_time_while_their_status_stays() -> None:

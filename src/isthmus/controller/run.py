@@ -129,12 +129,14 @@ async def _until_lost(election: LeaderElection) -> None:
 
 
 def setup(manager: Manager, options: Options) -> None:
-    """Wire the modules that are switched on; the others are not even imported."""
+    """Wire the modules that are switched on, and the summaries of peers that all of them share."""
     network = _setup_networking(manager, options) if "networking" in options.modules else None
-    if "authentication" in options.modules:
-        from isthmus import peering
+    from isthmus import peering
 
+    if "authentication" in options.modules:
         peering.setup(manager, options, network)
+    else:
+        peering.setup_summaries(manager, options, network)
     if "offloading" in options.modules:
         from isthmus import offloading
 

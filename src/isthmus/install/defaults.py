@@ -13,7 +13,9 @@ def vk_options_template(values: Values, namespace: str) -> Manifest:
     """The VkOptionsTemplate of virtual nodes that name no other."""
     reflection = values.offloading.reflection
     reflectors = {
-        name: settings for name, settings in msgspec.to_builtins(reflection).items() if name != "skip"
+        name: {key: settings[key] for key in ("workers", "type") if key in settings}
+        for name, settings in msgspec.to_builtins(reflection).items()
+        if name != "skip"
     }
     extra = values.virtual_kubelet.virtual_node.extra
     spec: Manifest = {

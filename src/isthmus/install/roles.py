@@ -123,6 +123,7 @@ def remote_roles(namespace: str) -> list[Manifest]:
 def _module_rules(values: Values) -> tuple[list[Manifest], list[Manifest]]:
     offloading = values.offloading.enabled
     modules = {
+        "isthmus.peering.summaries_rbac": True,
         "isthmus.peering.rbac": values.authentication.enabled,
         "isthmus.offloading.rbac": offloading,
         "isthmus.offloading.virtualnode.rbac": offloading,

@@ -20,6 +20,12 @@ _PEERING_KINDS = (
     "Configuration",
 )
 
+_COPY = "ResourceSlice granted to it"
+_CONSUMERS = {"Tenant", _COPY}
+"""What there is of a cluster that uses this one."""
+_PROVIDERS = {"Identity", "ResourceSlice", "VirtualNode"}
+"""What there is of a cluster that this one uses; all else is there in both directions."""
+
 
 def liqo_resources() -> dict[str, Resource[Object]]:
     """Every kind of ours by its name, of which only metadata is read."""
@@ -56,8 +62,9 @@ async def check_unused(client: Client) -> None:
         for found in await list_served(client, resources[kind]):
             peer = found.metadata.labels.get(labels.REMOTE_CLUSTER_ID, f"unknown ({found.key})")
             kinds = peers.setdefault(peer, [])
-            if kind not in kinds:
-                kinds.append(kind)
+            name = _COPY if found.metadata.labels.get(labels.REPLICATED) == labels.TRUE else kind
+            if name not in kinds:
+                kinds.append(name)
     problems, mends = describe_usage(sorted(extended), peers)
     if problems:
         raise InstallError(f"Isthmus is in use: {'; '.join(problems)}", "; ".join(mends))
@@ -70,15 +77,22 @@ def describe_usage(extended: list[str], peers: dict[str, list[str]]) -> tuple[li
     if extended:
         problems.append(f"namespaces extended to other clusters: {', '.join(extended)}")
         mends.append(f"isthmus unoffload namespace {' '.join(extended)}")
-    consumers = sorted(peer for peer, kinds in peers.items() if kinds == ["Tenant"])
-    others = sorted(peers.keys() - set(consumers))
-    if others:
-        listed = ", ".join(f"{peer} ({', '.join(peers[peer])})" for peer in others)
-        problems.append(f"peerings: {listed}")
+    providers = sorted(peer for peer, kinds in peers.items() if _PROVIDERS & set(kinds))
+    consumers = sorted(peer for peer, kinds in peers.items() if _CONSUMERS & set(kinds))
+    joined = sorted(peers.keys() - set(providers) - set(consumers))
+
+    def listed(some: list[str]) -> str:
+        return ", ".join(f"{peer} ({', '.join(peers[peer])})" for peer in some)
+
+    if providers:
+        problems.append(f"clusters that this one uses: {listed(providers)}")
         mends.append("isthmus unpeer --remote-kubeconfig FILE")
     if consumers:
-        problems.append(f"consumers of this cluster: {', '.join(consumers)}")
+        problems.append(f"consumers of this cluster: {listed(consumers)}")
         mends.append("isthmus unpeer, run there with this cluster as the remote one")
+    if joined:
+        problems.append(f"joined networks: {listed(joined)}")
+        mends.append("isthmus network reset --remote-kubeconfig FILE")
     if peers:
-        mends.append("for a cluster that is gone for good, kubectl delete namespace liqo-tenant-ID")
+        mends.append("for a cluster that is gone for good, isthmus force unpeer ID")
     return problems, mends

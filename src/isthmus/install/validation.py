@@ -14,6 +14,7 @@ import msgspec
 
 from isthmus.api import names
 from isthmus.install.errors import InstallError
+from isthmus.install.extra_args import api_server_check_interval
 from isthmus.install.network_validation import check_networking, check_proxy, check_ranges
 from isthmus.install.section import Section
 from isthmus.install.values import Tree, Values
@@ -141,6 +142,7 @@ def _check_numbers(values: Values) -> None:
         raise InstallError(
             f"value webhook.port: {port} cannot be used", "choose one of 1024 to 65535, not 8081 or 10250"
         )
+    api_server_check_interval(values.controller_manager.pod.extra_args)
     check_proxy(values.proxy, taken=(8081, 10250, port))
 
 

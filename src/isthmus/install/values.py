@@ -68,6 +68,25 @@ class Reflector(Section, frozen=True, kw_only=True):
     type: str = "DenyList"
 
 
+class Announced(Section, frozen=True, kw_only=True):
+    """A class of load balancers or Ingresses that consumers are told of."""
+
+    name: str
+    default: bool = False
+
+
+class ServiceReflector(Reflector, frozen=True, kw_only=True):
+    """How Services are reflected, and the classes of load balancers that consumers may ask for."""
+
+    load_balancer_classes: list[Announced] = field(default_factory=list)
+
+
+class IngressReflector(Reflector, frozen=True, kw_only=True):
+    """How Ingresses are reflected, and the classes that consumers may ask for."""
+
+    ingress_classes: list[Announced] = field(default_factory=list)
+
+
 class Workers(Section, frozen=True, kw_only=True):
     """How many objects of one kind are reflected at a time; 0 for none."""
 
@@ -100,9 +119,9 @@ class Reflection(Section, frozen=True, kw_only=True):
 
     skip: Skip = field(default_factory=Skip)
     pod: Workers = field(default_factory=lambda: Workers(workers=10))
-    service: Reflector = field(default_factory=Reflector)
+    service: ServiceReflector = field(default_factory=ServiceReflector)
     endpointslice: Workers = field(default_factory=lambda: Workers(workers=10))
-    ingress: Reflector = field(default_factory=Reflector)
+    ingress: IngressReflector = field(default_factory=IngressReflector)
     configmap: Reflector = field(default_factory=Reflector)
     secret: Reflector = field(default_factory=Reflector)
     serviceaccount: Workers = field(default_factory=Workers)
@@ -133,6 +152,12 @@ class Pod(Section, frozen=True, kw_only=True):
     resources: dict[str, Any] = field(default_factory=lambda: {"requests": {"cpu": "20m", "memory": "48Mi"}})
 
 
+class ControllerPod(Pod, frozen=True, kw_only=True):
+    """Details of the controller's pod."""
+
+    extra_args: list[str] = field(default_factory=list)
+
+
 class ControllerConfig(Section, frozen=True, kw_only=True):
     """How the controller behaves."""
 
@@ -152,7 +177,7 @@ class ControllerManager(Section, frozen=True, kw_only=True):
     replicas: int = 1
     config: ControllerConfig = field(default_factory=ControllerConfig)
     image: Image = field(default_factory=Image)
-    pod: Pod = field(default_factory=Pod)
+    pod: ControllerPod = field(default_factory=ControllerPod)
 
 
 class Webhook(Section, frozen=True, kw_only=True):

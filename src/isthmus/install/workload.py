@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from isthmus.api import labels, names
+from isthmus.install.extra_args import api_server_check_interval
 from isthmus.install.network_values import PROXY_PORT
-from isthmus.install.values import Values
+from isthmus.install.values import Announced, Values
 from isthmus.kube.objects import Manifest
 from isthmus.kube.options import Options
 from isthmus.network.ipam.installation import DEFAULT_POOLS
@@ -80,11 +81,20 @@ def controller_options(values: Values) -> dict[str, Any]:
         proxy_port=values.proxy.config.listening_port if values.proxy.enabled else 0,
         api_server_through_endpoint_slices=values.networking.api_server_access_through_endpoint_slices,
         deny_direct_connections=values.networking.deny_direct_connections,
+        api_server_check_interval=api_server_check_interval(values.controller_manager.pod.extra_args),
+        load_balancer_classes=_classes(
+            "loadBalancerClassName", values.offloading.reflection.service.load_balancer_classes
+        ),
+        ingress_classes=_classes("ingressClassName", values.offloading.reflection.ingress.ingress_classes),
         ipam_pools=[] if tuple(values.ipam.pools) == DEFAULT_POOLS else values.ipam.pools,
     )
     chosen = msgspec.to_builtins(options, order="deterministic")
     default = msgspec.to_builtins(Options(cluster_id=""), order="deterministic")
     return {name: value for name, value in chosen.items() if value != default[name]}
+
+
+def _classes(key: str, announced: list[Announced]) -> list[dict[str, Any]]:
+    return [{key: one.name, "default": one.default} for one in announced]
 
 
 def _text(value: str | int | float | bool) -> str:

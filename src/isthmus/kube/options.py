@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -50,6 +51,10 @@ class Options(Struct, frozen=True, kw_only=True):
         default_factory=lambda: {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "20Gi"}
     )
     """What a slice is granted of resources it did not name."""
+    load_balancer_classes: list[dict[str, Any]] = []
+    """The classes of load balancers that consumers are told of, as a ResourceSlice's status has them."""
+    ingress_classes: list[dict[str, Any]] = []
+    """The classes of Ingresses that consumers are told of."""
     runtime_class: str = "liqo"
     """The name of the RuntimeClass with which a pod asks for a virtual node; it means nothing on a provider."""
     kubelet_port: int = 10250

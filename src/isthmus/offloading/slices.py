@@ -1,7 +1,8 @@
 """The controller that makes a VirtualNode of each granted ResourceSlice that asks for one (behaviour.md 3.3).
 
 On the consumer. One key is one slice of this cluster. The VirtualNode is named as the slice, owned by it, and
-follows what the provider grants; whatever else users set on it stays theirs (server-side apply).
+follows what the provider grants; whatever else users set on it stays theirs (server-side apply). It is deleted with
+the slice, not after it: its pods are being evicted while the provider is told.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ def asks_for_node(slice_: ResourceSlice) -> bool:
 def is_own(slice_: ResourceSlice) -> bool:
     """Whether the slice is a request of this cluster (and not a copy of a consumer's)."""
     return slice_.metadata.labels.get(labels.REPLICATION) == labels.TRUE
+
+
+def is_orphaning(slice_: ResourceSlice) -> bool:
+    """Whether what the slice owns is to outlive it (`kubectl delete --cascade=orphan`)."""
+    return "orphan" in slice_.metadata.finalizers
 
 
 def is_granted(slice_: ResourceSlice) -> bool:
@@ -118,7 +124,7 @@ class VirtualNodeCreator:
         """Have the VirtualNode of one slice say what was granted."""
         slice_, node = self.slices.get(key), self.nodes.get(key)
         if slice_ is None or slice_.deleting:
-            if slice_ is None and node is not None:
+            if node is not None and (slice_ is None or not is_orphaning(slice_)):
                 await self._collect(node)
             return None
         if not asks_for_node(slice_) or not is_granted(slice_) or (node is not None and node.deleting):
@@ -157,13 +163,13 @@ class VirtualNodeCreator:
         self._applied[uid] = encoded
 
     async def _collect(self, node: VirtualNode) -> None:
-        """Delete the VirtualNode of a slice that is gone, without waiting for the garbage collector."""
+        """Delete the VirtualNode of a slice that is gone or going, without waiting for the garbage collector."""
         uid, found = slice_uid(node), node.metadata
         self._applied.pop(uid, None)
         if not uid or node.deleting:
             return
         slice_ = await self.client.find(RESOURCE_SLICES.partial(), found.name, found.namespace)
-        if slice_ is None or slice_.metadata.uid != uid:
+        if slice_ is None or slice_.metadata.uid != uid or slice_.deleting:
             await self.client.delete(VIRTUAL_NODES, found.name, found.namespace, uid=found.uid)
 
 

@@ -10,7 +10,7 @@ from isthmus.api.authentication import TENANTS, Tenant
 from isthmus.kube.builtin import CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS
 from isthmus.kube.client import Client
 from isthmus.kube.objects import Manifest, Object
-from isthmus.kube.ownership import forge_controller
+from isthmus.kube.ownership import forge_controller, is_controlled_by
 from isthmus.kube.resource import Resource
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -39,9 +39,17 @@ def forge_cluster_wide_binding(consumer: str) -> Manifest:
 
 
 async def bind(client: Client, tenant: Tenant, *, control_plane: bool) -> None:
-    """Grant the permissions; `control_plane` false (no handshake) grants those of the slices only."""
+    """Grant the permissions; `control_plane` false (no handshake) grants those of the slices only.
+
+    Those of an earlier handshake are taken back then; a binding that the admin made instead stays.
+    """
+    name, namespace = names.ROLE_BINDING_REMOTE_CONTROL_PLANE, tenant.metadata.namespace
     if control_plane:
-        await client.apply(ROLE_BINDINGS, forge_control_plane_binding(tenant), tenant.metadata.namespace)
+        await client.apply(ROLE_BINDINGS, forge_control_plane_binding(tenant), namespace)
+    else:
+        present = await client.find(ROLE_BINDINGS, name, namespace)
+        if present is not None and is_controlled_by(present, tenant):
+            await client.delete(ROLE_BINDINGS, name, namespace, uid=present.metadata.uid)
     await client.apply(CLUSTER_ROLE_BINDINGS, forge_cluster_wide_binding(tenant.spec.cluster_id))
 
 

@@ -8,7 +8,7 @@ InformerSet owns the watches.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from isthmus.api import labels
 from isthmus.api.authentication import (
@@ -38,26 +38,48 @@ REPLICATED_KINDS: tuple[Resource[RawObject], ...] = (
 
 
 class Caches:
-    """The informers; `virtual_nodes` and `nodes` are None where the offloading module is off."""
+    """The informers of this module's controllers."""
 
-    def __init__(self, informers: InformerSet, *, offloading: bool) -> None:
+    def __init__(self, informers: InformerSet) -> None:
         self.tenants = _by_peer(informers.get(TENANTS))
         self.identities = _by_peer(informers.get(IDENTITIES))
         self.slices = _by_peer(informers.get(RESOURCE_SLICES))
         self.renews = _by_peer(informers.get(RENEWS))
         self.secrets = _by_peer(informers.get(SECRETS.partial(), label_selector=labels.REMOTE_CLUSTER_ID))
         self.foreign_clusters = informers.get(FOREIGN_CLUSTERS)
-        self.virtual_nodes = _by_peer(informers.get(VIRTUAL_NODES)) if offloading else None
-        self.nodes = (
-            _by_peer(informers.get(NODES, label_selector=f"{labels.NODE_TYPE}={labels.NODE_TYPE_VIRTUAL}"))
-            if offloading
-            else None
-        )
         self.replicated: dict[str, Informer[RawObject]] = {}
         for kind in REPLICATED_KINDS:
             informer = informers.get(kind, label_selector=f"{labels.REPLICATION}={labels.TRUE}")
             informer.add_index(REMOTE_INDEX, remote_ids)
             self.replicated[kind.plural] = informer
+
+
+class PeerObjects:
+    """All that is about peers, for whoever sums it up; what a module that is off would serve is None."""
+
+    def __init__(self, informers: InformerSet, modules: frozenset[str]) -> None:
+        self.foreign_clusters = informers.get(FOREIGN_CLUSTERS)
+        self.tenants = self.identities = self.slices = self.secrets = None
+        self.virtual_nodes = self.nodes = None
+        if "authentication" in modules:
+            self.tenants = _by_peer(informers.get(TENANTS))
+            self.identities = _by_peer(informers.get(IDENTITIES))
+            self.slices = _by_peer(informers.get(RESOURCE_SLICES))
+            self.secrets = _by_peer(informers.get(SECRETS.partial(), label_selector=labels.REMOTE_CLUSTER_ID))
+        if "offloading" in modules:
+            self.virtual_nodes = _by_peer(informers.get(VIRTUAL_NODES))
+            virtual = f"{labels.NODE_TYPE}={labels.NODE_TYPE_VIRTUAL}"
+            self.nodes = _by_peer(informers.get(NODES, label_selector=virtual))
+
+    def watched(self) -> list[Informer[Any]]:
+        """The informers whose objects bear a peer's label."""
+        all_ = (self.tenants, self.identities, self.slices, self.secrets, self.virtual_nodes, self.nodes)
+        return [informer for informer in all_ if informer is not None]
+
+
+def about(informer: Informer[T] | None, peer: str) -> list[T]:
+    """The objects about a peer; none where nobody serves the kind."""
+    return [] if informer is None else list(informer.by_index(PEER_INDEX, peer))
 
 
 def peer_of(object_: Object) -> str:

@@ -1,7 +1,8 @@
 """Keeps a ForeignCluster for every cluster we have to do with (behaviour 1.1, 3.9).
 
-The reconciler's keys are peers' ids. A ForeignCluster is there as long as any object is about its peer, and says
-in its status how each part of the peering does. It is never an input but for the annotation of `force unpeer`.
+The reconciler's keys are peers' ids, and it runs whichever modules are on. A ForeignCluster is there as long as any
+object is about its peer, and says in its status how each part of the peering does. It is never an input but for the
+annotation of `force unpeer`.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ from typing import Protocol
 
 from isthmus.api import labels, names
 from isthmus.api.core import FOREIGN_CLUSTERS, ForeignCluster
+from isthmus.kube.client import Client
 from isthmus.kube.errors import AlreadyExists
+from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Manifest, Object
+from isthmus.kube.options import Options
 from isthmus.kube.reconcile import Controller
-from isthmus.peering.caches import PEER_INDEX, Caches
+from isthmus.peering.caches import PeerObjects, about, peer_keys
 from isthmus.peering.conditions import timestamp
-from isthmus.peering.context import Context
 from isthmus.peering.finalizers import drop_finalizer
 from isthmus.peering.peer_summaries import Facts, Finding, plan_status, summarize
 from isthmus.peering.peers import Peers
+from isthmus.peering.races import calmly
 from isthmus.peering.replication_release import is_control_plane_secret
 
 
@@ -36,20 +40,22 @@ class NetworkView(Protocol):
 class ForeignClusterReconciler:
     """Reconciles ForeignClusters."""
 
-    def __init__(self, context: Context, caches: Caches, peers: Peers, network: NetworkView | None) -> None:
+    def __init__(
+        self, client: Client, own_id: str, objects: PeerObjects, peers: Peers, network: NetworkView | None
+    ) -> None:
         self._network = network
-        self._context = context
-        self._client = context.client
-        self._caches = caches
+        self._client = client
+        self._own_id = own_id
+        self._objects = objects
         self._peers = peers
 
     async def reconcile(self, key: Key) -> None:
         """Create, update or delete the ForeignCluster of a peer."""
         peer = key.name
-        if not names.is_dns_label(peer) or peer == self._context.options.cluster_id:
+        if not names.is_dns_label(peer) or peer == self._own_id:
             return
         facts = self._facts(peer)
-        present = self._caches.foreign_clusters.get(key)
+        present = self._objects.foreign_clusters.get(key)
         if present is not None and present.deleting:
             # Only stock Liqo's checker sets this one; where it no longer runs, nobody else would remove it.
             await drop_finalizer(self._client, FOREIGN_CLUSTERS, present, labels.FINALIZER_API_SERVER_CHECKER)
@@ -74,21 +80,30 @@ class ForeignClusterReconciler:
             await self._client.patch(FOREIGN_CLUSTERS.partial(), name, patch, subresource="status")
 
     def _facts(self, peer: str) -> Facts:
-        caches = self._caches
+        objects = self._objects
         return Facts(
-            tenants=[one for one in caches.tenants.by_index(PEER_INDEX, peer) if one.spec.cluster_id == peer],
-            identities=list(caches.identities.by_index(PEER_INDEX, peer)),
-            slices=list(caches.slices.by_index(PEER_INDEX, peer)),
-            secrets=[
-                one for one in caches.secrets.by_index(PEER_INDEX, peer) if is_control_plane_secret(one)
-            ],
-            virtual_nodes=list(caches.virtual_nodes.by_index(PEER_INDEX, peer))
-            if caches.virtual_nodes
-            else [],
-            nodes=list(caches.nodes.by_index(PEER_INDEX, peer)) if caches.nodes else [],
+            tenants=[one for one in about(objects.tenants, peer) if one.spec.cluster_id == peer],
+            identities=about(objects.identities, peer),
+            slices=about(objects.slices, peer),
+            secrets=[one for one in about(objects.secrets, peer) if is_control_plane_secret(one)],
+            virtual_nodes=about(objects.virtual_nodes, peer),
+            nodes=about(objects.nodes, peer),
             peer=self._peers.find(peer),
             networking=self._network.conditions(peer) if self._network is not None else [],
         )
+
+
+def wire_summaries(manager: Manager, options: Options, network: NetworkView | None, peers: Peers) -> None:
+    """Add the controller of ForeignClusters; `peers` is what the module's other controllers know of API servers."""
+    objects = PeerObjects(manager.informers, options.modules)
+    reconciler = ForeignClusterReconciler(manager.client, options.cluster_id, objects, peers, network)
+    controller = manager.add(Controller("foreign cluster", calmly(reconciler.reconcile)))
+    peers.changed = lambda cluster_id: controller.enqueue(Key("", cluster_id))
+    controller.watch(objects.foreign_clusters)
+    for informer in objects.watched():
+        controller.watch(informer, peer_keys)
+    if network is not None:
+        network.watch(controller, peer_keys)
 
 
 def forge_foreign_cluster(peer: str) -> Manifest:

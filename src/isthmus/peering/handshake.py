@@ -22,6 +22,9 @@ IdentityType = Literal["ControlPlane", "ResourceSlice"]
 CONTROL_PLANE: IdentityType = "ControlPlane"
 RESOURCE_SLICE: IdentityType = "ResourceSlice"
 
+NO_HANDSHAKE = "TolerateNoHandshake"
+"""The policy of a Tenant whose consumer has no identity from us: the admin gives it one (wire.md 4)."""
+
 MAXIMUM_SLICE_NAME = 50
 """A slice's certificate name, `<slice>-<12 hex>`, must fit a label's 63 characters (wire.md 2)."""
 

@@ -16,9 +16,8 @@ from isthmus.kube.builtin import Node
 from isthmus.kube.objects import Manifest, Object
 from isthmus.peering import secret_data
 from isthmus.peering.conditions import transition_time
-from isthmus.peering.handshake import CONTROL_PLANE
+from isthmus.peering.handshake import CONTROL_PLANE, NO_HANDSHAKE
 from isthmus.peering.peers import Peer, Refusal
-from isthmus.peering.tenants import NO_HANDSHAKE
 from isthmus.peering.validity import read_validity
 
 API_SERVER_STATUS = "APIServerStatus"

@@ -3,7 +3,8 @@
 The reconciler of control-plane Secrets starts the task, hands it a renewed certificate, starts it anew when server or
 namespace change or the provider had refused the old certificate already, and stops it with the Secret. The Secret
 keeps our finalizer until no object of ours has a copy at the provider, or until nobody waits for the provider any
-more (`replication_release`).
+more (`replication_release`). One that is to be made anew, because its Identity is still or again there, goes as soon
+as no deletion needs it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Sequence
 
 from isthmus.api import labels, names
 from isthmus.kube.builtin import SECRETS, Secret
@@ -19,6 +21,7 @@ from isthmus.kube.credentials import Credentials, parse_kubeconfig
 from isthmus.kube.errors import ConfigurationError
 from isthmus.kube.objects import Key, Object
 from isthmus.kube.tasks import TaskSet
+from isthmus.kube.times import deleting_for
 from isthmus.peering import secret_data
 from isthmus.peering.api_server_checks import check_api_server
 from isthmus.peering.caches import PEER_INDEX, REPLICATED_KINDS, Caches, peer_of
@@ -26,7 +29,7 @@ from isthmus.peering.context import Context
 from isthmus.peering.errors import RefusedError
 from isthmus.peering.finalizers import add_finalizer, drop_finalizer
 from isthmus.peering.kubeconfigs import KUBECONFIG
-from isthmus.peering.peers import ERROR, Peers
+from isthmus.peering.peers import DELETION_BOUND, ERROR, Peers
 from isthmus.peering.replication import Replicator, Route
 from isthmus.peering.replication_release import (
     CHECK_SECONDS,
@@ -178,10 +181,17 @@ class PeerReconciler:
         if labels.FINALIZER_REPLICATION_SECRET not in secret.metadata.finalizers:
             await self._stop(secret.key)
             return None
-        provider, namespace = peer_of(secret), secret.metadata.namespace
-        if replicated_objects(self._caches, provider, namespace) and not self._given_up(provider):
+        provider = peer_of(secret)
+        copied = replicated_objects(self._caches, provider, secret.metadata.namespace)
+        wanted = is_wanted(secret, self._caches)
+        if is_needed(secret, copied, wanted=wanted) and not self._given_up(provider):
             await self._keep_running(secret)  # After a restart nobody else would delete the copies.
             return CHECK_SECONDS
+        if copied and not wanted:
+            message = (
+                f"{len(copied)} objects may still have a copy at {provider}, which is no longer told of them"
+            )
+            self._context.events.record(SECRETS, secret, "CopiesLeft", message, "Warning")
         await self._stop(secret.key)
         await drop_finalizer(
             self._context.client, SECRETS.partial(), secret, labels.FINALIZER_REPLICATION_SECRET
@@ -219,6 +229,24 @@ def fingerprint(provider: str, credentials: Credentials, remote_namespace: str) 
         route.proxy_url,
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def is_needed(secret: Object, copied: Sequence[Object], *, wanted: bool) -> bool:
+    """Whether copies are still to be deleted through a Secret that is going.
+
+    `copied` are the objects that may have one; `wanted`, whether the Secret is made anew once it is gone.
+    """
+    if deleting_for(secret) >= DELETION_BOUND:
+        return False
+    return any(object_.deleting for object_ in copied) or (bool(copied) and not wanted)
+
+
+def is_wanted(secret: Object, caches: Caches) -> bool:
+    """Whether an Identity is there that has the Secret made anew once it is gone."""
+    return any(
+        names.kubeconfig_secret(identity.metadata.name) == secret.metadata.name and not identity.deleting
+        for identity in caches.identities.list(secret.metadata.namespace)
+    )
 
 
 def require_route(secret: Object, own_id: str) -> str:

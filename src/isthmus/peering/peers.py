@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from isthmus.kube.errors import Forbidden, TransportError, Unauthorized
+from isthmus.kube.errors import Forbidden, ServerError, TooManyRequests, TransportError, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,10 @@ REFUSAL_BOUND = 15.0
 """Seconds after which a provider that refuses us is taken to have ended the peering."""
 SILENCE_BOUND = 600.0
 """Seconds after which a deletion no longer waits for a provider that does not answer."""
+SILENCE_MEMORY = 90.0
+"""Seconds after which a request that failed says nothing any more: what fails is asked again sooner than that."""
+DELETION_BOUND = 900.0
+"""Seconds after which a deletion waits for nothing any more, whatever the provider says or does not."""
 
 REFUSAL_SHOWN = 3.0
 """Seconds after which a refusal is told to people: permissions given this moment may take that to be known."""
@@ -31,6 +35,30 @@ Refusal = Literal["", "certificate", "permissions", "kubeconfig"]
 """What of us it does not take."""
 
 ESTABLISHED, ERROR = "Established", "Error"
+
+
+class _Silence:
+    """For how long requests of one sort have gone unanswered."""
+
+    def __init__(self) -> None:
+        self._since = self._last = 0.0
+
+    def note(self) -> None:
+        """One more got no answer."""
+        now = _now()
+        if not self._since or now - self._last > SILENCE_MEMORY:
+            self._since = now
+        self._last = now
+
+    def end(self) -> None:
+        """One was answered."""
+        self._since = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long it has lasted, 0 where there is none or the last failure is long past."""
+        now = _now()
+        return now - self._since if self._since and now - self._last <= SILENCE_MEMORY else 0.0
 
 
 class Peer:
@@ -48,28 +76,32 @@ class Peer:
         self._changed = changed
         self._refused_since: float | None = None
         self._why: Refusal = ""
-        self._silent_since: float | None = None
+        self._requests, self._checks = _Silence(), _Silence()
 
     @contextmanager
     def observe(self, *, refusals: bool = True) -> Iterator[None]:
         """Judge by the outcome of the request within whether the provider answers and lets us in.
 
         Without `refusals` no more than whether it answers and takes our certificate: what anybody may ask says
-        nothing of our permissions.
+        nothing of our permissions, nor whether a server that lives gets anything done.
         """
         try:
             yield
         except (Unauthorized, Forbidden) as error:
-            self._silent_since = None
+            self._answered(requests=refusals)
             if isinstance(error, Unauthorized):
                 self.refuse("certificate")
             elif refusals:
                 self.refuse("permissions")
             raise
         except TransportError:
-            self._silent_since = self._silent_since or _now()
+            (self._requests if refusals else self._checks).note()
             raise
-        self._silent_since = None
+        except (ServerError, TooManyRequests):
+            if refusals:
+                self._requests.note()
+            raise
+        self._answered(requests=refusals)
         if refusals or self._why == "certificate":
             self.admit()
 
@@ -77,6 +109,11 @@ class Peer:
         """Note that the provider lets us in, or that we have not asked it yet with what we have now."""
         self._refused_since, self._why = None, ""
         self._tell("")
+
+    def _answered(self, *, requests: bool) -> None:
+        self._checks.end()
+        if requests:
+            self._requests.end()
 
     def refuse(self, why: Refusal) -> None:
         """Note that the provider, or a kubeconfig that cannot be used, keeps us out."""
@@ -108,11 +145,9 @@ class Peer:
     @property
     def lost(self) -> bool:
         """Whether it has been out of reach for so long that nothing waits for it any more."""
-        now = _now()
-        refused, silent = self._refused_since, self._silent_since
-        return (refused is not None and now - refused >= REFUSAL_BOUND) or (
-            silent is not None and now - silent >= SILENCE_BOUND
-        )
+        refused = self._refused_since
+        silent = max(self._requests.seconds, self._checks.seconds)
+        return (refused is not None and _now() - refused >= REFUSAL_BOUND) or silent >= SILENCE_BOUND
 
 
 class Peers:

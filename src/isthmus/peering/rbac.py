@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from isthmus.api import names
 from isthmus.api.authentication import GROUP as AUTHENTICATION
-from isthmus.api.core import GROUP as CORE
 from isthmus.api.offloading import GROUP as OFFLOADING
 from isthmus.kube.objects import Manifest
 from isthmus.peering.signing import SIGNER
@@ -37,8 +36,6 @@ CLUSTER_RULES: list[Manifest] = [
     _rule(
         AUTHENTICATION, ["tenants/finalizers", "identities/finalizers", "resourceslices/finalizers"], "update"
     ),
-    _rule(CORE, ["foreignclusters"], "get", "list", "watch", "create", "patch", "delete"),
-    _rule(CORE, ["foreignclusters/status"], "patch"),
     _rule(OFFLOADING, ["namespacemaps"], "get", "list", "watch", "patch", "delete"),
     _rule(OFFLOADING, ["namespacemaps/status"], "patch"),
     _rule(OFFLOADING, ["virtualnodes"], "get", "list", "watch"),

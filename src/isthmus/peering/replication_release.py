@@ -2,8 +2,9 @@
 
 The reconciler of local replicated objects that are being deleted. While a provider can be told, its replicator
 deletes the copy first. Our finalizer goes without that where there is no control-plane Secret any more, where the
-ForeignCluster is annotated as permanently unreachable, or where the provider has refused us or kept silent for
-longer than `peers` allows; should it come back, the replicator finds a copy without an original and deletes it.
+ForeignCluster is annotated as permanently unreachable, where the provider has refused us or kept silent for longer
+than `peers` allows, or where the deletion has taken longer than any may; should the provider come back, the
+replicator finds a copy without an original and deletes it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from isthmus.api.core import ForeignCluster
 from isthmus.kube.informer import Informer
 from isthmus.kube.objects import Key, Object, RawObject
 from isthmus.kube.resource import Resource
+from isthmus.kube.times import deleting_for
 from isthmus.peering.caches import PEER_INDEX, REMOTE_INDEX, Caches
 from isthmus.peering.context import Context
 from isthmus.peering.finalizers import drop_finalizer
 from isthmus.peering.handshake import CONTROL_PLANE
-from isthmus.peering.peers import Peers
+from isthmus.peering.peers import DELETION_BOUND, Peers
 
 CHECK_SECONDS = 3.0
 
@@ -39,7 +41,9 @@ class ReleaseReconciler:
             return None
         if labels.FINALIZER_REPLICATION not in object_.metadata.finalizers:
             return None
-        if not is_abandoned(object_.metadata.labels.get(labels.REMOTE_ID, ""), self._caches, self._peers):
+        provider = object_.metadata.labels.get(labels.REMOTE_ID, "")
+        overdue = deleting_for(object_) >= DELETION_BOUND
+        if not overdue and not is_abandoned(provider, self._caches, self._peers):
             return CHECK_SECONDS
         await drop_finalizer(self._client, self._kind, object_, labels.FINALIZER_REPLICATION)
         return None

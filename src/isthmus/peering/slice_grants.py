@@ -97,8 +97,16 @@ def find_resource_fault(resources: dict[str, Any]) -> str:
 
 
 def grant(slice_: ResourceSlice, options: Options) -> dict[str, Any]:
-    """Everything asked for, verbatim, and the defaults for what was not."""
-    return {**options.default_node_resources, **slice_.spec.resources}
+    """The fields of the status that a grant fills, None where there is nothing to say.
+
+    The resources are everything asked for, verbatim, and the defaults for what was not.
+    """
+    return {
+        "resources": {**options.default_node_resources, **slice_.spec.resources},
+        "nodeLabels": dict(options.cluster_labels) or None,
+        "loadBalancerClasses": options.load_balancer_classes or None,
+        "ingressClasses": options.ingress_classes or None,
+    }
 
 
 def plan_conditions(

@@ -21,6 +21,7 @@ from isthmus.peering.caches import Caches
 from isthmus.peering.conditions import timestamp
 from isthmus.peering.context import Context
 from isthmus.peering.errors import RefusedError
+from isthmus.peering.handshake import NO_HANDSHAKE
 from isthmus.peering.proof import MAXIMUM_REQUEST, require_request
 from isthmus.peering.signing import CertificateRequest, SigningError, issue
 from isthmus.peering.slice_grants import (
@@ -39,7 +40,7 @@ from isthmus.peering.slice_grants import (
     rule_on_resources,
 )
 from isthmus.peering.tenant_conditions import is_replicated
-from isthmus.peering.tenants import LONGEST_DELAY, NO_HANDSHAKE
+from isthmus.peering.tenants import LONGEST_DELAY
 from isthmus.peering.validity import renewal_delay
 
 TURN_SECONDS = 0.2
@@ -150,8 +151,7 @@ class SliceGrantReconciler:
         }
         options = self._context.options
         if resources is not None and resources.accepted:
-            wanted["resources"] = grant(slice_, options)
-            wanted["nodeLabels"] = dict(options.cluster_labels) or None
+            wanted |= grant(slice_, options)
         patch = plan_status(slice_, wanted)
         if patch is not None:
             meta = slice_.metadata

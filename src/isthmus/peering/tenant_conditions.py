@@ -1,7 +1,7 @@
-"""What cordoning and draining a Tenant do to its replicated objects on the provider (behaviour 3.6).
+"""What cordoning, draining and deleting a Tenant do to its replicated objects on the provider (behaviour 3.6).
 
 Called by the Tenant's reconciler. Cordoned: an annotation on each slice, read by whoever keeps the quotas.
-Drained: slices and namespace maps are deleted, and with them twin namespaces and offloaded pods.
+Drained or deleted: slices and namespace maps are deleted, and with them twin namespaces and offloaded pods.
 """
 
 from __future__ import annotations
@@ -53,20 +53,22 @@ async def mark_slices(client: Client, tenant: Tenant, slices: Iterable[ResourceS
                 continue
 
 
-async def drain(client: Client, tenant: Tenant) -> None:
-    """Delete what the consumer placed here: its slices and namespace maps."""
-    for resource in (RESOURCE_SLICES, NAMESPACE_MAPS):
-        await _delete_copies(client, resource, tenant)
+async def drain(client: Client, tenant: Tenant) -> int:
+    """Delete what the consumer placed here, its slices and namespace maps; how many were not being deleted yet."""
+    return sum([await _delete_copies(client, kind, tenant) for kind in (RESOURCE_SLICES, NAMESPACE_MAPS)])
 
 
-async def expel(client: Client, tenant: Tenant) -> None:
-    """Delete the channel over which certificates were renewed: the consumer can no longer do so itself."""
+async def expel(client: Client, tenant: Tenant) -> int:
+    """Drain, and delete the channel over which certificates were renewed; the count is that of `drain`."""
+    found = await drain(client, tenant)
     await _delete_copies(client, RENEWS, tenant)
+    return found
 
 
-async def _delete_copies(client: Client, resource: Resource[Any], tenant: Tenant) -> None:
+async def _delete_copies(client: Client, resource: Resource[Any], tenant: Tenant) -> int:
     selector = f"{labels.REPLICATED}={labels.TRUE},{labels.ORIGIN_ID}={tenant.spec.cluster_id}"
     page = await client.list(resource.partial(), tenant.metadata.namespace, label_selector=selector)
-    for copy in page.items:
-        meta = copy.metadata
+    standing = [copy.metadata for copy in page.items if not copy.deleting]
+    for meta in standing:
         await client.delete(resource, meta.name, meta.namespace, uid=meta.uid)
+    return len(standing)

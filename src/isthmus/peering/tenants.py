@@ -2,7 +2,8 @@
 
 The reconciler of Tenants: checks the Tenant and its namespace, verifies the consumer's proof, has its certificate
 signed, grants the permissions and answers in the status. A refusal is an event on the Tenant and is not tried
-again until something changes. A deleted Tenant keeps its finalizer until the permissions are taken back.
+again until something changes. A deleted Tenant keeps its finalizer until the permissions are taken back and all that
+the consumer placed here, which it may no longer delete itself, is being deleted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from isthmus.api import labels, names
 from isthmus.api.authentication import TENANTS, AuthParams, Tenant
 from isthmus.kube.builtin import NAMESPACES, SECRETS
 from isthmus.kube.objects import Key, Manifest, Object
+from isthmus.kube.times import deleting_for
 from isthmus.peering import secret_data
 from isthmus.peering.api_server import api_server_authority, api_server_url
 from isthmus.peering.bindings import bind, unbind
@@ -23,16 +25,20 @@ from isthmus.peering.caches import PEER_INDEX, Caches
 from isthmus.peering.context import Context
 from isthmus.peering.errors import RefusedError
 from isthmus.peering.finalizers import drop_finalizer
+from isthmus.peering.handshake import NO_HANDSHAKE
 from isthmus.peering.nonces import NONCE, is_nonce_secret
 from isthmus.peering.proof import require_tenant
 from isthmus.peering.signing import CertificateRequest, SigningError, issue
 from isthmus.peering.tenant_conditions import DRAINED, drain, expel, mark_slices
 from isthmus.peering.validity import renewal_delay
 
-NO_HANDSHAKE = "TolerateNoHandshake"
 LONGEST_DELAY = 3600.0
 """Seconds after which permissions are looked after again: bindings are not watched."""
 RETRY_SECONDS = 10.0
+SETTLING_SECONDS = 2.0
+"""Seconds until another look for what a consumer made before everybody knew that it has no permissions any more."""
+DISMISSAL_BOUND = 60.0
+"""Seconds after which a Tenant goes though what its consumer placed here could not be deleted."""
 MAXIMUM_URL = 2048
 
 
@@ -50,8 +56,7 @@ class TenantReconciler:
         if tenant is None:
             return None
         if tenant.deleting:
-            await self._dismiss(tenant)
-            return None
+            return await self._dismiss(tenant)
         try:
             return await self._admit(tenant)
         except RefusedError as error:
@@ -67,8 +72,7 @@ class TenantReconciler:
         tenant = await self._mark(tenant)
         if tenant.spec.tenant_condition == DRAINED:
             await unbind(self._client, tenant)
-            await drain(self._client, tenant)
-            return None
+            return SETTLING_SECONDS if await drain(self._client, tenant) else None
         await mark_slices(self._client, tenant, self._caches.slices.list(tenant.metadata.namespace))
         handshake = tenant.spec.authz_policy != NO_HANDSHAKE
         params, delay = await self._sign(tenant) if handshake else (None, LONGEST_DELAY)
@@ -76,13 +80,15 @@ class TenantReconciler:
         await self._answer(tenant, params)
         return min(delay, LONGEST_DELAY)
 
-    async def _dismiss(self, tenant: Tenant) -> None:
+    async def _dismiss(self, tenant: Tenant) -> float | None:
         if labels.FINALIZER_TENANT not in tenant.metadata.finalizers:
-            return
+            return None
         if not rivals(tenant, self._caches.tenants.list()):
             await unbind(self._client, tenant)
-            await expel(self._client, tenant)
+            if deleting_for(tenant) < DISMISSAL_BOUND and await expel(self._client, tenant):
+                return SETTLING_SECONDS
         await drop_finalizer(self._client, TENANTS, tenant, labels.FINALIZER_TENANT)
+        return None
 
     async def _require_namespace(self, tenant: Tenant) -> None:
         """The Tenant is in a tenant namespace of its cluster; one of the default name is made so."""

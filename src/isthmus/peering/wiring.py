@@ -10,9 +10,9 @@ from isthmus.kube.objects import Key, Object
 from isthmus.kube.options import Options
 from isthmus.kube.ownership import controller_keys
 from isthmus.kube.reconcile import Controller
-from isthmus.peering.caches import PEER_INDEX, REPLICATED_KINDS, Caches, peer_keys, peer_of
+from isthmus.peering.caches import PEER_INDEX, REPLICATED_KINDS, Caches, peer_of
 from isthmus.peering.context import Context
-from isthmus.peering.foreign_clusters import ForeignClusterReconciler, NetworkView
+from isthmus.peering.foreign_clusters import NetworkView, wire_summaries
 from isthmus.peering.identities import IdentityReconciler, SliceIdentityReconciler
 from isthmus.peering.keys import ClusterKeys
 from isthmus.peering.nonces import (
@@ -39,18 +39,14 @@ def wire(manager: Manager, options: Options, network: NetworkView | None) -> Non
     """Add this module's controllers to the manager."""
     keys = ClusterKeys(manager.client, options)
     context = Context(manager.client, manager.events, options, keys)
-    caches = Caches(manager.informers, offloading="offloading" in options.modules)
+    caches = Caches(manager.informers)
     peers = Peers()
     manager.tasks.ensure("peering keys", "", keys.ensure)
     _wire_nonces(manager, context, caches)
     _wire_provider(manager, context, caches)
     _wire_consumer(manager, context, caches)
     _wire_replication(manager, context, caches, peers)
-    summaries = _wire_summaries(
-        manager, ForeignClusterReconciler(context, caches, peers, network), caches, peers
-    )
-    if network is not None:
-        network.watch(summaries, peer_keys)
+    wire_summaries(manager, options, network, peers)
 
 
 def _wire_nonces(manager: Manager, context: Context, caches: Caches) -> None:
@@ -127,22 +123,6 @@ def _wire_replication(manager: Manager, context: Context, caches: Caches, peers:
         controller.watch(objects)
         controller.watch(caches.secrets, release.keys_of_secret)
         controller.watch(caches.foreign_clusters, release.keys_of_foreign_cluster)
-
-
-def _wire_summaries(
-    manager: Manager, reconciler: ForeignClusterReconciler, caches: Caches, peers: Peers
-) -> Controller:
-    controller = manager.add(Controller("foreign cluster", calmly(reconciler.reconcile)))
-    peers.changed = lambda cluster_id: controller.enqueue(Key("", cluster_id))
-    controller.watch(caches.foreign_clusters)
-    controller.watch(caches.tenants, peer_keys)
-    controller.watch(caches.identities, peer_keys)
-    controller.watch(caches.slices, peer_keys)
-    controller.watch(caches.secrets, peer_keys)
-    if caches.virtual_nodes is not None and caches.nodes is not None:
-        controller.watch(caches.virtual_nodes, peer_keys)
-        controller.watch(caches.nodes, peer_keys)
-    return controller
 
 
 def _keys_in(objects: Iterable[Object]) -> list[Key]:

@@ -27,6 +27,7 @@ from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Object
 from isthmus.kube.options import Options
 from isthmus.kube.reconcile import Controller
+from isthmus.kube.times import deleting_for
 from isthmus.offloading.namespaces.finalizers import add_finalizer, remove_finalizer
 from isthmus.offloading.namespaces.mapping import is_own_map, remote_name, wants
 from isthmus.offloading.namespaces.status import map_status
@@ -89,7 +90,7 @@ class OffloadingController:
         if labels.FINALIZER_NAMESPACE_OFFLOADING not in offloading.metadata.finalizers:
             return None
         namespace = offloading.metadata.namespace
-        left = DELETION_BOUND - _seconds_since(offloading.metadata.deletion_timestamp)
+        left = DELETION_BOUND - deleting_for(offloading)
         waiting = any(
             namespace in map_.spec.desired_mapping or namespace in map_.status.current_mapping
             for map_ in self._own_maps().values()
@@ -148,9 +149,3 @@ class OffloadingController:
             )
         except NotFound:
             return
-
-
-def _seconds_since(timestamp: str | None) -> float:
-    if not timestamp:
-        return 0.0
-    return (datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds()

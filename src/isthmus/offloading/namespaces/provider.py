@@ -3,7 +3,8 @@
 One key is one replicated NamespaceMap. Each reconciliation compares all its mappings with the namespaces and
 RoleBindings in the caches, creates, mends and deletes, and writes the outcome into the map's status, which
 is replicated back. A name that cannot be had is tried again every `RETRY` seconds: a foreign namespace is
-not watched. A failing map is retried by its own key alone.
+not watched. A failing map is retried by its own key alone. A deleted map stays until its twins are gone, at most
+`DELETION_BOUND` seconds: by then they have been asked to go, and what holds them is this cluster's own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Object
 from isthmus.kube.options import Options
 from isthmus.kube.reconcile import Controller
+from isthmus.kube.times import deleting_for
 from isthmus.offloading.namespaces.finalizers import add_finalizer, remove_finalizer
 from isthmus.offloading.namespaces.twins import (
     TWIN_ROLE_BINDINGS,
@@ -44,6 +46,8 @@ RETRY = 10.0
 """Seconds between attempts at a name that is not free."""
 LATER = 1.0
 """Seconds until the next look where the cache was behind the API server."""
+DELETION_BOUND = 600.0
+"""Seconds a deleted NamespaceMap waits for its twin namespaces."""
 BY_MAP = "namespace-map"
 BY_CONSUMER = "consumer"
 
@@ -103,7 +107,7 @@ class TwinController:
         left = await self._delete_surplus(map_, wishes)
         await self._write_status(map_, left | outcome)
         if map_.deleting:
-            return await self._release(map_) if not left else None
+            return await self._let_go(map_, left)
         return RETRY if any(found == refused(found.remote_namespace) for found in outcome.values()) else None
 
     async def _try(self, map_: NamespaceMap, local: str, remote: str) -> RemoteNamespace:
@@ -179,9 +183,26 @@ class TwinController:
             name = twin.metadata.name
             if wishes.get(local) == name:
                 continue
-            if twin.deleting or await self.client.delete(NAMESPACES, name, uid=twin.metadata.uid):
+            if twin.deleting or await self._delete(twin):
                 left[local] = terminating(name)
         return left
+
+    async def _delete(self, twin: Object) -> bool:
+        """Ask for a twin's end; whether it is still there. One that may not be deleted costs only itself."""
+        try:
+            return bool(await self.client.delete(NAMESPACES, twin.metadata.name, uid=twin.metadata.uid))
+        except (BadRequest, Forbidden, Invalid) as error:
+            message = f"Cannot delete the twin namespace {twin.metadata.name}: {error}"
+            self.events.record(NAMESPACES, twin, "NamespaceNotDeleted", message, "Warning")
+            return True
+
+    async def _let_go(self, map_: NamespaceMap, left: dict[str, RemoteNamespace]) -> float | None:
+        """Release a deleted map once nothing of it is left, or time is up."""
+        wait = DELETION_BOUND - deleting_for(map_)
+        if wait <= 0:
+            await self._drop_finalizer(map_)
+            return None
+        return min(wait, RETRY) if left else await self._release(map_)
 
     async def _write_status(self, map_: NamespaceMap, current: dict[str, RemoteNamespace]) -> None:
         if current == map_.status.current_mapping:
@@ -204,18 +225,21 @@ class TwinController:
 
     async def _release(self, map_: NamespaceMap) -> float | None:
         """Let the map go once the API server itself, not only the cache, has no twin of it any more."""
-        if labels.FINALIZER_NAMESPACE_MAP not in map_.metadata.finalizers:
-            return None
         selector = f"{labels.REMOTE_CLUSTER_ID}={origin_of(map_)}"
         page = await self.client.list(NAMESPACES.partial(), label_selector=selector)
         if any(map_key_of(namespace) == map_.key for namespace in page.items):
             return LATER
+        await self._drop_finalizer(map_)
+        return None
+
+    async def _drop_finalizer(self, map_: NamespaceMap) -> None:
+        if labels.FINALIZER_NAMESPACE_MAP not in map_.metadata.finalizers:
+            return
         patch = remove_finalizer(map_, labels.FINALIZER_NAMESPACE_MAP)
         try:
             await self.client.patch(NAMESPACE_MAPS, map_.metadata.name, patch, map_.metadata.namespace)
         except NotFound:
             pass
-        return None
 
 
 def _owner(object: Object) -> Iterable[Key]:

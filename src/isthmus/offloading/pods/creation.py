@@ -6,6 +6,8 @@ where users look: the pod's status and an event; it is tried again with growing 
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 
 from isthmus.api import labels
@@ -18,7 +20,14 @@ from isthmus.offloading.pods.memory import PodMemory
 from isthmus.offloading.pods.metadata import POD_UID
 from isthmus.offloading.pods.provider import PodContext
 from isthmus.offloading.pods.spec import forge_shadow_pod
-from isthmus.offloading.pods.status import FAILED_REFLECTION, failed_reflection_status, phase_of
+from isthmus.offloading.pods.status import (
+    FAILED_REFLECTION,
+    REMOTE_POD_MISSING,
+    Status,
+    failed_reflection_status,
+    phase_of,
+    unready_status,
+)
 from isthmus.offloading.pods.twin import SHADOW_PHASES, SHADOWS, Shadow, TwinNamespace
 
 PATIENCE = 3
@@ -133,7 +142,13 @@ async def _report(context: PodContext, pod: Pod, memory: PodMemory, message: str
     memory.failures = max(memory.failures, PATIENCE)
     pause = memory.failed()
     context.events.record(PODS, pod, FAILED_REFLECTION, message, "Warning")
+    present: Status = msgspec.json.decode(pod.status)
     if phase_of(pod.status) in ("", "Pending"):
-        wanted = failed_reflection_status(msgspec.json.decode(pod.status), message)
-        await write_status(context.local, pod, memory, wanted)
+        await write_status(context.local, pod, memory, failed_reflection_status(present, message))
+    elif phase_of(pod.status) == "Running":
+        # It ran once: the provider took it away, and will not have it again.
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        await write_status(
+            context.local, pod, memory, unready_status(present, REMOTE_POD_MISSING, message, now)
+        )
     return pause

@@ -7,15 +7,13 @@ What the provider is to be told waits while it does not answer; what is local go
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime
-
 import msgspec
 
 from isthmus.api import labels
 from isthmus.kube.builtin import PODS, Pod
 from isthmus.kube.errors import Conflict, NotFound
 from isthmus.kube.objects import Key
+from isthmus.kube.times import deleting_for
 from isthmus.offloading.pods.creation import create_shadow, find_shadow, is_shadow_of, recorded_phase
 from isthmus.offloading.pods.fallback import REFLECTION_DISABLED, Verdict, barred, plan_fallback
 from isthmus.offloading.pods.inplace import follow_changes
@@ -184,7 +182,7 @@ class PodReconciler:
         verdict = plan_fallback(pod.metadata, phase_of(pod.status), wished=wished)
         if verdict.action == "remove":
             if wished and labels.SHADOW_POD in pod.metadata.labels:
-                left = _seconds_since(pod.metadata.deletion_timestamp)
+                left = deleting_for(pod)
                 if left < UNACCEPTED_GRACE:
                     return UNACCEPTED_GRACE - left
             await remove(self._context.local, pod, memory)
@@ -200,10 +198,3 @@ class PodReconciler:
         said = {"phase": verdict.phase, "reason": verdict.reason, "message": verdict.message}
         if await write_status(self._context.local, pod, memory, {**status, **said}):
             self._context.events.record(PODS, pod, REFLECTION_DISABLED, verdict.message, "Warning")
-
-
-def _seconds_since(timestamp: str | None) -> float:
-    if timestamp is None:
-        return 0.0
-    then = datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    return time.time() - then.timestamp()

@@ -6,9 +6,7 @@ the remote pods runs until none is left, and the Node stands until its pods are 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 
 from msgspec import Struct
 
@@ -16,6 +14,7 @@ from isthmus.api import labels
 from isthmus.api.offloading import VirtualNode
 from isthmus.kube.builtin import NODES
 from isthmus.kube.objects import Object
+from isthmus.kube.times import deleting_for
 from isthmus.offloading.virtualnode.conditions import State
 from isthmus.offloading.virtualnode.drain import (
     LAST_RESORT,
@@ -63,10 +62,11 @@ async def drain(runtime: Runtime, virtual_node: VirtualNode, situation: Situatio
         if cached is None or not is_cordoned(cached):
             await cordon(client, name)
     pods = [pod for pod in await list_pods(client, name) if not is_tied_to_node(pod) and not is_over(pod)]
+    by_force = situation.hopeless or situation.elapsed > LAST_RESORT
     if not pods:
         return True
     blocked: dict[str, str] = {}
-    if situation.hopeless or situation.elapsed > LAST_RESORT:
+    if by_force:
         await delete_all(client, pods, force=True)
     elif situation.elapsed > PATIENCE:
         await delete_all(client, pods, force=False)
@@ -98,7 +98,7 @@ def situation_of(runtime: Runtime, virtual_node: VirtualNode, *, has_task: bool)
     )
     silent = session is not None and session.health.probed and not session.health.reachable
     hopeless = not has_task or (declared_dead and silent)
-    return Situation(seconds_since(virtual_node.metadata.deletion_timestamp), hopeless)
+    return Situation(deleting_for(virtual_node), hopeless)
 
 
 def has_leftovers(runtime: Runtime, virtual_node: VirtualNode, situation: Situation) -> bool:
@@ -107,14 +107,6 @@ def has_leftovers(runtime: Runtime, virtual_node: VirtualNode, situation: Situat
     if session is None or situation.hopeless or situation.elapsed > LAST_RESORT:
         return False
     return session.health.reachable and session.leftovers() > 0
-
-
-def seconds_since(timestamp: str | None) -> float:
-    """Seconds since an RFC 3339 time of the API server's, 0 for none."""
-    if timestamp is None:
-        return 0.0
-    then = datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    return time.time() - then.timestamp()
 
 
 def _message(pods: list[Object], blocked: dict[str, str]) -> str:

@@ -1,0 +1,19 @@
+"""How long ago the API server's clock says something happened."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from isthmus.kube.objects import Object
+
+
+def seconds_since(timestamp: str | None) -> float:
+    """Seconds since an RFC 3339 time, 0 for none."""
+    if not timestamp:
+        return 0.0
+    return (datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds()
+
+
+def deleting_for(object_: Object) -> float:
+    """Seconds since the object's deletion was asked for (a pod's: since its grace period is over), 0 if it was not."""
+    return seconds_since(object_.metadata.deletion_timestamp)

@@ -1,0 +1,79 @@
+"""A virtual node goes with its slice, and is not held up by what nobody here can end."""
+
+from __future__ import annotations
+
+import pytest
+
+from isthmus.api import labels
+from isthmus.api.offloading import VIRTUAL_NODES
+from isthmus.kube.manager import Manager
+from isthmus.kube.objects import Object, ObjectMeta
+from isthmus.kube.options import Options
+from isthmus.offloading.slices import VirtualNodeCreator
+from isthmus.offloading.virtualnode.drain import is_over
+from tests.network import api_server
+from tests.network.api_server import ApiServer, running
+
+TNS = "liqo-tenant-milan"
+
+
+@pytest.fixture(autouse=True)
+def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    for plural, kind in (("resourceslices", "ResourceSlice"), ("identities", "Identity")):
+        monkeypatch.setitem(api_server.KINDS, plural, ("authentication.liqo.io/v1beta1", kind))
+
+
+def creator(manager: Manager, _: Options) -> None:
+    manager.add(VirtualNodeCreator(manager).controller())
+
+
+def slice_and_node(api: ApiServer, *finalizers: str) -> None:
+    """A slice that is still waiting for its provider, and its virtual node."""
+    own = {"liqo.io/replication": "true", "liqo.io/remoteID": "milan"}
+    meta = {"name": "milan", "namespace": TNS, "labels": own}
+    meta["finalizers"] = [labels.FINALIZER_REPLICATION, *finalizers]  # type: ignore[assignment]
+    made = api.create("resourceslices", {"metadata": meta, "spec": {}})
+    owner = {
+        "apiVersion": "authentication.liqo.io/v1beta1",
+        "kind": "ResourceSlice",
+        "name": "milan",
+        "uid": made["metadata"]["uid"],
+        "controller": True,
+    }
+    node = {"metadata": {"name": "milan", "namespace": TNS, "ownerReferences": [owner]}, "spec": {}}
+    api.create(VIRTUAL_NODES.plural, node)
+
+
+async def test_it_is_deleted_while_its_slice_still_waits_for_the_provider() -> None:
+    api = ApiServer()
+    slice_and_node(api)
+    async with running(api, creator):
+        api.delete("resourceslices", TNS, "milan")
+        await api.until(lambda: api.get("virtualnodes", TNS, "milan") is None)
+    assert api.get("resourceslices", TNS, "milan")
+
+
+async def test_it_outlives_a_slice_that_orphans_it() -> None:
+    api = ApiServer()
+    slice_and_node(api, "orphan")
+    async with running(api, creator):
+        api.delete("resourceslices", TNS, "milan")
+        with pytest.raises(TimeoutError):
+            await api.until(lambda: api.get("virtualnodes", TNS, "milan") is None, timeout=0.5)
+
+
+def test_only_what_is_left_of_a_pod_to_others_holds_up_nothing() -> None:
+    def pod(grace: int | None, *finalizers: str) -> Object:
+        stamp = None if grace is None else "2026-11-25T10:00:00Z"
+        return Object(
+            metadata=ObjectMeta(
+                deletion_timestamp=stamp,
+                deletion_grace_period_seconds=grace,
+                finalizers=list(finalizers),
+            )
+        )
+
+    assert is_over(pod(0, "example.com/audit"))
+    assert not is_over(pod(30, "example.com/audit"))
+    assert not is_over(pod(0))
+    assert not is_over(pod(None, "example.com/audit"))
