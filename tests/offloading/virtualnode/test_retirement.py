@@ -7,10 +7,8 @@ import pytest
 from isthmus.api import labels
 from isthmus.api.offloading import VIRTUAL_NODES
 from isthmus.kube.manager import Manager
-from isthmus.kube.objects import Object, ObjectMeta
 from isthmus.kube.options import Options
 from isthmus.offloading.slices import VirtualNodeCreator
-from isthmus.offloading.virtualnode.drain import is_over
 from tests.network import api_server
 from tests.network.api_server import ApiServer, running
 
@@ -60,20 +58,3 @@ async def test_it_outlives_a_slice_that_orphans_it() -> None:
         api.delete("resourceslices", TNS, "milan")
         with pytest.raises(TimeoutError):
             await api.until(lambda: api.get("virtualnodes", TNS, "milan") is None, timeout=0.5)
-
-
-def test_only_what_is_left_of_a_pod_to_others_holds_up_nothing() -> None:
-    def pod(grace: int | None, *finalizers: str) -> Object:
-        stamp = None if grace is None else "2026-11-25T10:00:00Z"
-        return Object(
-            metadata=ObjectMeta(
-                deletion_timestamp=stamp,
-                deletion_grace_period_seconds=grace,
-                finalizers=list(finalizers),
-            )
-        )
-
-    assert is_over(pod(0, "example.com/audit"))
-    assert not is_over(pod(30, "example.com/audit"))
-    assert not is_over(pod(0))
-    assert not is_over(pod(None, "example.com/audit"))
