@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from isthmus.api.cidr import parse_cidr
 from isthmus.api.ipam import Network, NetworkStatus
+from isthmus.kube.builtin import Node
 from isthmus.network.ipam.allocator import RangeRefusedError
 from isthmus.network.ipam.installation import DEFAULT_POOLS
 from isthmus.network.ipam.ledger import NetworkLedger
@@ -30,6 +31,29 @@ def ledger_of(*networks: Network) -> NetworkLedger:
 def test_a_peer_with_our_own_range_is_seen_under_another() -> None:
     ledger = ledger_of(network("pods", "10.244.0.0/16", "10.244.0.0/16", immutable=True, shared=True))
     assert str(ledger.assign(network("peer", "10.244.0.0/16"))) == "10.0.0.0/16"
+
+
+def node(*addresses: str) -> Node:
+    found = [{"type": "InternalIP", "address": address} for address in addresses]
+    return msgspec.convert({"metadata": {"name": "n"}, "status": {"addresses": found}}, Node)
+
+
+def test_no_peer_is_seen_under_the_addresses_of_our_nodes() -> None:
+    ledger = ledger_of(network("pods", "10.244.0.0/16", "10.244.0.0/16", immutable=True, shared=True))
+    ledger.observe_node(None, node("10.0.0.7", "worker", "fd00::7", "172.26.1.2"))
+    assert str(ledger.assign(network("announces", "172.26.0.0/16"))) == "10.1.0.0/16"
+    assert str(ledger.assign(network("remapped", "10.244.0.0/16"))) == "10.2.0.0/16"
+    ledger.observe_node(node("10.0.0.7", "172.26.1.2"), node("172.26.1.2"))
+    assert str(ledger.assign(network("later", "10.244.0.0/16"))) == "10.0.0.0/16"
+    ledger.observe_node(node("172.26.1.2"), None)
+    assert str(ledger.assign(network("last", "172.26.0.0/16"))) == "172.26.0.0/16"
+
+
+def test_a_node_that_comes_later_moves_nobody() -> None:
+    peer = network("peer", "172.26.0.0/16", "172.26.0.0/16")
+    ledger = ledger_of(peer)
+    ledger.observe_node(None, node("172.26.1.2"))
+    assert str(ledger.standing(peer)) == "172.26.0.0/16"
 
 
 def test_what_is_asked_for_and_cannot_move_is_kept_free_whoever_comes_first() -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from isthmus.api import labels
 from isthmus.api.cidr import parse_cidr
 from isthmus.api.ipam import IPS
+from isthmus.kube.builtin import NODES
 from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options
 from isthmus.kube.reconcile import Controller
@@ -45,10 +47,13 @@ def setup(manager: Manager, options: Options, pools: Sequence[str] = DEFAULT_POO
     ledger = NetworkLedger([parse_cidr(pool) for pool in pools])
     # The ledger comes first: it must know of a change before the controller asks it.
     networks.add_handler(ledger.observe)
+    nodes = manager.informers.get(NODES, label_selector=f"{labels.NODE_TYPE}!={labels.NODE_TYPE_VIRTUAL}")
+    nodes.add_handler(ledger.observe_node)
     refusals = Refusals()
     reconciler = NetworkReconciler(manager, networks, ledger, refusals)
     controller = manager.add(Controller("network", reconciler.reconcile, workers=WORKERS))
     controller.watch(networks)
+    controller.watch(nodes, lambda _: ())  # Nothing is to be done about them, but they have to be known.
     networks.add_handler(retry_when_one_goes(controller, reconciler.waiting))
     slices = manager.informers.get(SLICES.partial(), label_selector=f"{SLICE_MANAGED_BY}={MANAGER}")
     places = IPReconciler(manager, ips, networks, slices, options.namespace)

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from isthmus.api import labels
-from isthmus.api.cidr import CIDR, parse_cidr
+from isthmus.api.cidr import BITS, CIDR, parse_address, parse_cidr
 from isthmus.api.ipam import Network
+from isthmus.kube.builtin import Node
 from isthmus.kube.objects import Key
 from isthmus.network.ipam.allocator import Allocator, RangeRefusedError, Wish
 
@@ -71,6 +72,17 @@ class NetworkLedger:
             self._unseen.pop(old.key, None)
             self._seniority.pop(str(old.key), None)
             self._allocator.release(str(old.key))
+
+    def observe_node(self, old: Node | None, new: Node | None) -> None:
+        """Take note of a node's addresses: no peer's range is seen under them, or the node would be cut off.
+
+        Whoever has a range already keeps it, should a node come later.
+        """
+        before, after = _node_addresses(old), _node_addresses(new)
+        for address in before - after:
+            self._allocator.release(f"node {address}")
+        for address in after - before:
+            self._allocator.hold(f"node {address}", CIDR(address, BITS), shared=True)
 
     def standing(self, network: Network) -> CIDR | None:
         """The range a Network has and keeps, None where it must be given one.
@@ -138,6 +150,16 @@ class NetworkLedger:
             self._seniority.pop(str(network.key), None)
         else:
             self._seniority[str(network.key)] = ("", "") if wish.immutable else _age(network)
+
+
+def _node_addresses(node: Node | None) -> set[int]:
+    found = set()
+    for one in node.status.addresses if node is not None else ():
+        try:
+            found.add(parse_address(one.address))
+        except ValueError:
+            continue  # a name, or IPv6
+    return found
 
 
 def _age(network: Network) -> Age:

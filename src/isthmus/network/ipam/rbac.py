@@ -10,6 +10,7 @@ CLUSTER_RULES: list[Manifest] = [
     {"apiGroups": [GROUP], "resources": ["networks/status", "ips/status"], "verbs": ["patch"]},
     # To own what blocks the owner's deletion, where the API server checks that.
     {"apiGroups": [GROUP], "resources": ["ips/finalizers"], "verbs": ["update"]},
+    {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]},
     {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "create", "patch", "delete"]},
     {
         "apiGroups": ["discovery.k8s.io"],
