@@ -16,7 +16,8 @@ OURS = "app.kubernetes.io/managed-by=isthmus"
 APPLIED = (
     "namespaces,customresourcedefinitions,configmaps,clusterroles,roles,serviceaccounts,clusterrolebindings,"
     "rolebindings,services,runtimeclasses,deployments,daemonsets,mutatingwebhookconfigurations,"
-    "wggatewayservertemplates,wggatewayclienttemplates,validatingwebhookconfigurations"
+    "wggatewayservertemplates,wggatewayclienttemplates,validatingwebhookconfigurations,"
+    "validatingadmissionpolicies,validatingadmissionpolicybindings"
 )
 
 
@@ -38,9 +39,14 @@ def refuse(cluster: Cluster, *arguments: str) -> str:
 
 
 def versions(cluster: Cluster) -> dict[str, str]:
-    """The resourceVersion of every object that installation applied."""
+    """The resourceVersion of every object that installation applied; of policies, into whose status Kubernetes
+    writes when it has checked them, the generation."""
     return {
-        f"{item['kind']} {item['metadata']['name']}": item["metadata"]["resourceVersion"]
+        f"{item['kind']} {item['metadata']['name']}": str(
+            item["metadata"][
+                "generation" if item["kind"] == "ValidatingAdmissionPolicy" else "resourceVersion"
+            ]
+        )
         for item in cluster.items(APPLIED, "-A", "-l", OURS)
     }
 
@@ -53,7 +59,8 @@ def remains(cluster: Cluster) -> list[str]:
     """Whatever of Isthmus is in the cluster, cluster-wide objects and namespaces."""
     kinds = (
         "namespaces,customresourcedefinitions,clusterroles,clusterrolebindings,runtimeclasses,nodes,"
-        "mutatingwebhookconfigurations,validatingwebhookconfigurations,certificatesigningrequests"
+        "mutatingwebhookconfigurations,validatingwebhookconfigurations,certificatesigningrequests,"
+        "validatingadmissionpolicies,validatingadmissionpolicybindings"
     )
     names = cluster.kubectl("get", kinds, "-o", "name").stdout.splitlines()
     return [name for name in names if "liqo" in name or "isthmus" in name]
@@ -83,7 +90,7 @@ def test_install_is_ready_when_it_says_so_and_repeating_it_changes_nothing(empty
     assert "admission webhook" in denied.stderr
     before = versions(empty)
     assert len([name for name in before if name.startswith("CustomResourceDefinition")]) == 28
-    assert len(before) == 55
+    assert len(before) == 61
     install(empty)
     assert versions(empty) == before
     settings = empty.get("configmap", "liqo-clusterid-configmap", "-n", "liqo")
