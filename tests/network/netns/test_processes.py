@@ -96,6 +96,15 @@ class Side:
         (self.folder / "privateKey").write_bytes(base64.b64decode(private))
         (self.folder / "publicKey").write_bytes(base64.b64decode(self.public))
 
+    def uids(self) -> tuple[str, str]:
+        """Those of the node's and the gateway's object, of which their link-layer addresses are made."""
+        found = (
+            self.api.get("internalnodes", "", "n1"),
+            self.api.get("internalfabrics", self.namespace, self.peer),
+        )
+        node, gateway = (one["metadata"]["uid"] for one in found if one is not None)
+        return node, gateway
+
     @property
     def connection(self) -> str:
         found = self.api.get("connections", self.namespace, f"gw-{self.peer}") or {}
