@@ -66,19 +66,19 @@ def facts(mode: str, seen_pods: str = SEEN_PODS) -> GatewayFacts:
     )
 
 
-def node_facts() -> NodeFacts:
-    """What a node of either cluster knows."""
+def node_facts(node_uid: str = NODE_UID, gateway_uid: str = GATEWAY_UID) -> NodeFacts:
+    """What a node of either cluster knows; the uids are those of its InternalNode and of the InternalFabric."""
     fabric = Fabric(
         name="peer",
         address=GATEWAY,
         overlay=GATEWAY_OVERLAY,
-        uid=GATEWAY_UID,
+        uid=gateway_uid,
         remote_cidrs=(SEEN_PODS, SEEN_EXTERNAL),
         mtu=MTU,
     )
     return NodeFacts(
         overlay=NODE_OVERLAY,
-        uid=NODE_UID,
+        uid=node_uid,
         addresses=(NODE_INSIDE,),
         underlay_mtu=1500,
         pod_cidrs=(PODS,),

@@ -25,7 +25,7 @@ from isthmus.network.dataplane.apply import DataPlane
 from isthmus.network.node.plan import plan_node
 from tests.kube.fake import FakeServer
 from tests.network.netns.joined import SEEN_POD, node_facts
-from tests.network.netns.support import POD, PORT, WAN, Cluster, Namespace
+from tests.network.netns.support import POD, PORT, WAN, Cluster, Namespace, bound
 from tests.network.netns.test_processes import Side, publish
 
 KEYS = "/etc/wireguard/keys"
@@ -176,14 +176,14 @@ async def processes(pair: tuple[Cluster, Cluster], folder: Path, **settings: Any
     async with AsyncExitStack() as stack:
         for side in sides:
             server = await stack.enter_async_context(NamespaceServer(side.api.handle, side.cluster.gateway))
-            await DataPlane(side.cluster.node.commands).apply(plan_node(node_facts()))
+            await DataPlane(side.cluster.node.commands).apply(plan_node(node_facts(*side.uids())))
             own = msgspec.to_builtins(side.settings()) | {"ping_interval": 2.0} | settings
             made.append(GatewayProcess(side.cluster.gateway, own, server.url, side.folder))
         try:
             for one in made:
                 await one.start()
             async with probing(pair[0].pod, pair[1].pod) as probe:
-                await probe.resumed(time.monotonic(), 20)
+                await probe.resumed(time.monotonic(), bound(20))
                 yield Pair(sides, (made[0], made[1]), probe)
         finally:
             for one in made:

@@ -33,7 +33,7 @@ from tests.network.netns.joined import (
     SEEN_POD,
     SEEN_PODS,
 )
-from tests.network.netns.support import GATEWAY, NODE_INSIDE, POD, PORT, WAN, Cluster
+from tests.network.netns.support import GATEWAY, NODE_INSIDE, POD, PORT, WAN, Cluster, bound
 from tests.network.netns.test_keeping import until
 from tests.network.netns.test_path import call, listen
 
@@ -95,6 +95,15 @@ class Side:
         self.public = self.cluster.gateway.run("wg", "pubkey", text=private).strip()
         (self.folder / "privateKey").write_bytes(base64.b64decode(private))
         (self.folder / "publicKey").write_bytes(base64.b64decode(self.public))
+
+    def uids(self) -> tuple[str, str]:
+        """Those of the node's and the gateway's object, of which their link-layer addresses are made."""
+        found = (
+            self.api.get("internalnodes", "", "n1"),
+            self.api.get("internalfabrics", self.namespace, self.peer),
+        )
+        node, gateway = (one["metadata"]["uid"] for one in found if one is not None)
+        return node, gateway
 
     @property
     def connection(self) -> str:
@@ -220,7 +229,7 @@ async def test_a_client_follows_its_server_without_a_restart(
         moved = {"spec": {"endpoint": {"port": PORT}}}
         rome.api.merge("gatewayclients", rome.namespace, rome.peer, moved)
         for side in (rome, milan):
-            await side.api.until(lambda side=side: side.connection == "Connected", timeout=5)
+            await side.api.until(lambda side=side: side.connection == "Connected", timeout=bound(5))
 
 
 async def _users_objects_have_conditions(side: Side) -> None:

@@ -94,7 +94,8 @@ class DataPlane:
         if lines:
             # One line that fails (a route through an address that just went) must not keep back the others.
             await self._commands.run("ip", "-force", "-batch", "-", text="\n".join(lines) + "\n")
-        return lines
+        # What was done is logged, and link-layer addresses are for nobody who reads logs (`overlay`).
+        return [links.without_addresses(line) for line in lines]
 
     async def _json(self, *command: str) -> list[dict[str, Any]]:
         text = await self._commands.find(*command)

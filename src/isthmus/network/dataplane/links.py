@@ -5,10 +5,12 @@ Pure. A device of the wrong kind or with settings that cannot be changed is made
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from isthmus.network.dataplane.state import Link, Neighbour
 
+_LINK_LAYER = re.compile(r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b")
 Present = dict[str, Any]
 """One element of the answer of `ip -j -d addr show dev NAME`; {} where there is no such device."""
 
@@ -54,6 +56,11 @@ def changes(link: Link, present: Present) -> list[str]:
     if "UP" not in present.get("flags", ()):
         lines.append(f"link set {link.name} up")
     return lines
+
+
+def without_addresses(line: str) -> str:
+    """An `ip -batch` line as it may be logged: without link-layer addresses."""
+    return _LINK_LAYER.sub("(address)", line)
 
 
 def parse_neighbours(device: str, present: list[Present]) -> set[Neighbour]:
