@@ -28,7 +28,9 @@ def shadow(uid: str, of: str) -> dict[str, Any]:
 
 def test_an_object_is_one_line_with_all_that_counts() -> None:
     assert list(describe(item("a"))) == ["Secret life/a"]
-    assert list(describe(item("a-x7k2p", generateName="a-"))) == ["Secret life/a-*"]
+    assert list(describe(item("a-x7k2p"))) == ["Secret life/a-*"]
+    assert list(describe(item("liqo-proxy"))) == ["Secret life/liqo-proxy"]
+    assert list(describe(item("a-x7k2p", "ShadowPod", "offloading.liqo.io/v1beta1"))) == []
     assert list(describe(item("kube-root-ca.crt", "ConfigMap"))) == []
     going = item("a", finalizers=["z.liqo.io/f", "b"], deletionTimestamp="2026-01-02T03:04:05Z")
     assert list(describe(going)) == ["Secret life/a b z.liqo.io/f deleting"]

@@ -1,7 +1,7 @@
 """What there is in a cluster, said so that two lives that ended alike have the same to say.
 
 One entry an object, with what holds it and what is said about it; names with a random part have a star there.
-Pods are not in it: `history.py` and `life.py` look at them one by one.
+Pods are not in it, nor what there is for each of them: `history.py` and `workload.py` look at those one by one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from isthmus.api.labels import SERVICE_ACCOUNT_POD_UID
 from tests.cluster.kills.reading import Item, Reader
 
 Inventory = Counter[str]
@@ -39,6 +40,8 @@ CORE = (
 )
 OTHERS = re.compile(r"^kube-system/|^default/kubernetes$|/kube-root-ca\.crt$")
 """What Kubernetes has of its own, and changes by itself."""
+RANDOM = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}$")
+"""What Kubernetes makes of a generateName, and what is named after such an object."""
 
 
 def take_inventory(reader: Reader) -> Inventory:
@@ -69,7 +72,7 @@ def describe(item: Item) -> Iterator[str]:
     """An object in one line; none for what is of no concern here."""
     meta = item["metadata"]
     place = "/".join(filter(None, (meta.get("namespace", ""), _stable_name(meta))))
-    if OTHERS.search(place):
+    if OTHERS.search(place) or item["kind"] == "ShadowPod" or _is_token(meta):
         return
     words = [item["kind"], place, *sorted(meta.get("finalizers", []))]
     if ".liqo.io/" in item["apiVersion"]:
@@ -79,9 +82,13 @@ def describe(item: Item) -> Iterator[str]:
     yield " ".join(words)
 
 
-def _stable_name(meta: dict[str, Any]) -> str:
-    prefix = meta.get("generateName", "")
-    return f"{prefix}*" if prefix else str(meta["name"])
+def _is_token(meta: Item) -> bool:
+    """Whether it holds the tokens of one offloaded pod."""
+    return SERVICE_ACCOUNT_POD_UID in {**meta.get("labels", {}), **meta.get("annotations", {})}
+
+
+def _stable_name(meta: Item) -> str:
+    return RANDOM.sub("-*", meta["name"])
 
 
 def _verdicts(value: Any, name: str = "") -> Iterator[str]:
