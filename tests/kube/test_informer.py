@@ -242,14 +242,17 @@ async def test_what_may_not_be_read_yet_is_asked_for_again_with_one_line(
             await initial(exchange, 10, meta("a", 1))
             await exchange.gone()
 
+    outcomes: list[object] = []
     with caplog.at_level(logging.INFO, "isthmus"):
-        async with informing(handle) as (informer, _, server):
+        async with informing(handle, observer=outcomes.append) as (informer, _, server):
             await server.until(5)
+            assert all(isinstance(outcome, Forbidden) for outcome in outcomes)
             assert not informer.synced.is_set()
             assert not informer.connected
             allowed = True
             await asyncio.wait_for(informer.synced.wait(), 5)
             assert informer.connected
+            assert outcomes[-1] is None, "who follows is told that it is let in"
     assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
     assert "no role yet" in caplog.text
 

@@ -55,7 +55,8 @@ SILENCE = 60.0
 class Informer(Generic[T]):
     """A cache of the objects of one kind under one selector, kept by list and watch.
 
-    `transform` may slim an object down before it is cached. Handlers are called in the informer's task, in
+    `transform` may slim an object down before it is cached. `observer` is told how each attempt to follow went:
+    None when a watch is open, else the error. Handlers are called in the informer's task, in
     order, and must not block; what they raise is logged. `run` never ends by itself.
     """
 
@@ -68,6 +69,7 @@ class Informer(Generic[T]):
         label_selector: str = "",
         field_selector: str = "",
         transform: Callable[[T], T] | None = None,
+        observer: Callable[[KubeError | None], None] = lambda outcome: None,
     ) -> None:
         self.resource = resource
         self.namespace = namespace
@@ -75,6 +77,7 @@ class Informer(Generic[T]):
         self._label_selector = label_selector
         self._field_selector = field_selector
         self._transform = transform
+        self._observer = observer
         self._cache: Cache[T] = Cache()
         self._handlers: dict[object, Handler[T]] = {}
         self._synced = asyncio.Event()
@@ -134,6 +137,7 @@ class Informer(Generic[T]):
                 await self._follow()
             except KubeError as caught:
                 error = caught
+                self._observer(caught)
             finally:
                 if self._opened_at is not None and loop.time() - self._opened_at > STABLE_AFTER:
                     self._progress = True
@@ -180,6 +184,7 @@ class Informer(Generic[T]):
         """The watch is answered."""
         self._opened_at = asyncio.get_running_loop().time()
         self._connected = bool(self._version)
+        self._observer(None)
         if self._complained:
             self._complained = False
             logger.info("following again: resource=%s, namespace=%s", self.resource.plural, self.namespace)

@@ -13,9 +13,17 @@ import logging
 from dataclasses import dataclass
 
 from isthmus.api import labels
-from isthmus.api.authentication import RENEWS
+from isthmus.api.authentication import RENEWS, RESOURCE_SLICES
 from isthmus.kube.client import Client
-from isthmus.kube.errors import AlreadyExists, BadRequest, Forbidden, Invalid, NotFound
+from isthmus.kube.errors import (
+    AlreadyExists,
+    BadRequest,
+    Forbidden,
+    Invalid,
+    KubeError,
+    NotFound,
+    Unauthorized,
+)
 from isthmus.kube.informer import Informer
 from isthmus.kube.objects import Key, RawObject
 from isthmus.kube.reconcile import Controller
@@ -65,7 +73,13 @@ class Replicator:
         self._kind = kind
         self._local = local
         selector = f"{labels.ORIGIN_ID}={self._own_id},{labels.REPLICATED}={labels.TRUE}"
-        self._copies = Informer(route.remote, kind, route.remote_namespace, label_selector=selector)
+        self._copies = Informer(
+            route.remote,
+            kind,
+            route.remote_namespace,
+            label_selector=selector,
+            observer=self._judge if kind.plural == RESOURCE_SLICES.plural else lambda outcome: None,
+        )
         self._controller = Controller(f"replicate {kind.plural} to {route.peer.cluster_id}", self.reconcile)
 
     async def run(self) -> None:
@@ -215,6 +229,15 @@ class Replicator:
         for copy in (old, new):
             if copy is not None:
                 self._controller.enqueue(Key(self._route.namespace, copy.metadata.name))
+
+    def _judge(self, outcome: KubeError | None) -> None:
+        """A provider that refuses the watch of what every peering has keeps us out, also when nothing is written."""
+        if outcome is None:
+            self._route.peer.admit()
+        elif isinstance(outcome, Unauthorized):
+            self._route.peer.refuse("certificate")
+        elif isinstance(outcome, Forbidden):
+            self._route.peer.refuse("permissions")
 
     def _warn(self, local: RawObject, reason: str, message: str) -> None:
         self._context.events.record(self._kind, local, reason, message, "Warning")
