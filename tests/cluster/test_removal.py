@@ -50,7 +50,7 @@ def running(site: Site) -> Site:
     """The site with its pods running, whatever the last test deleted."""
     rome, milan, name = site
     isthmus("peer", *both(rome, milan), "--networking-disabled")
-    eventually(lambda: len(ready_pods(rome, name)) == 2, within=90, what="the pods")
+    eventually(lambda: len(ready_pods(rome, name)) == 2, within=120, what="the pods")
     return site
 
 
