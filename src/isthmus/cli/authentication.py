@@ -6,6 +6,8 @@ and may be run again; what a broken-off run left is taken up where it ended.
 
 from __future__ import annotations
 
+import time
+
 from isthmus.api import names
 from isthmus.api.authentication import IDENTITIES, TENANTS, Tenant
 from isthmus.cli.cluster import Cluster, step
@@ -20,6 +22,7 @@ from isthmus.kube.certificates import KeyPair, make_request
 from isthmus.kube.errors import AlreadyExists
 from isthmus.kube.objects import Manifest
 from isthmus.peering import handshake, secret_data
+from isthmus.peering.validity import read_validity
 
 REFUSAL_PATIENCE = 15.0
 """Seconds a provider may go on refusing, with a reason: some reasons pass by themselves."""
@@ -139,7 +142,7 @@ async def _obtain_tenant(
 
         async def read() -> Tenant | None:
             tenant = await client.find(TENANTS, consumer, namespace)
-            if tenant is not None and tenant.status.auth_params and tenant.status.tenant_namespace:
+            if tenant is not None and has_certificate(tenant) and tenant.status.tenant_namespace:
                 return tenant
             # A tenant that is refused gets an event and nothing else (wire.md 4).
             refusal = await find_refusal(pair.remote, tenant) if tenant is not None else ""
@@ -174,6 +177,17 @@ async def forge_own_tenant(
     )
 
 
+def has_certificate(tenant: Tenant) -> bool:
+    """Whether a Tenant was given a certificate that has not ended: a provider that was off for long signs anew soon."""
+    params = tenant.status.auth_params
+    if params is None:
+        return False
+    try:
+        return read_validity(secret_data.decode(params.signed_crt).decode()).not_after > time.time()
+    except ValueError:
+        return True  # What it is, the consumer's controller says.
+
+
 def _is_settled(tenant: Tenant, keys: KeyPair, signature: bytes, proxy_url: str) -> bool:
     """Whether the handshake with just these proofs is over, so that no new request need be made."""
     spec, status = tenant.spec, tenant.status
@@ -186,10 +200,7 @@ def _is_settled(tenant: Tenant, keys: KeyPair, signature: bytes, proxy_url: str)
     )
     given = (spec.public_key, spec.signature, spec.proxy_url, spec.authz_policy, spec.tenant_condition)
     return (
-        not tenant.deleting
-        and given == proofs
-        and status.auth_params is not None
-        and bool(status.tenant_namespace)
+        not tenant.deleting and given == proofs and has_certificate(tenant) and bool(status.tenant_namespace)
     )
 
 

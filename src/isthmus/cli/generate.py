@@ -13,7 +13,7 @@ import click
 from isthmus.api import labels, names
 from isthmus.api.authentication import IDENTITIES, TENANTS, Tenant
 from isthmus.api.networking import CONFIGURATIONS, GATEWAY_CLIENTS, GATEWAY_SERVERS, PUBLIC_KEYS
-from isthmus.cli.authentication import forge_own_tenant, obtain_signature
+from isthmus.cli.authentication import forge_own_tenant, has_certificate, obtain_signature
 from isthmus.cli.cluster import Cluster, explained, step
 from isthmus.cli.errors import MISUSED, CommandError
 from isthmus.cli.events import find_refusal
@@ -258,7 +258,7 @@ async def _await_tenant(site: Site, progress: Progress, deadline: Deadline) -> T
         async def find() -> Tenant | None:
             found = await cluster.client.find(TENANTS, site.peer, site.namespace)
             current.update(await find_refusal(cluster, found) if found is not None else "it is gone")
-            return found if found is not None and found.status.auth_params is not None else None
+            return found if found is not None and has_certificate(found) else None
 
         return await wait_for(
             find,
