@@ -165,8 +165,7 @@ class Client:
         accept = _PARTIAL_LIST if resource.metadata_only else _JSON
         token = ""
         while True:
-            query = forge_selectors(label_selector, field_selector)
-            query.append(("limit", str(size)))
+            query = [*forge_selectors(label_selector, field_selector), ("limit", str(size))]
             if token:
                 query.append(("continue", token))
             call = Call("GET", forge_target(resource.path(namespace), query), purpose, accept=accept)
@@ -311,12 +310,11 @@ class Client:
             query.append(("resourceVersion", resource_version))
         if send_initial_events:
             query += [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")]
-        accept = _PARTIAL if resource.metadata_only else _JSON
         call = Call(
             "GET",
             forge_target(resource.path(namespace), query),
             forge_purpose("watch", resource, namespace),
-            accept=accept,
+            accept=_PARTIAL if resource.metadata_only else _JSON,
         )
         return watch_events(self._session, call, self._codec(resource), duration, opened)
 
@@ -377,9 +375,9 @@ class Client:
 
     async def version(self) -> str:
         """The API server's gitVersion, e.g. v1.36.3."""
-        response = await self.request("GET", "/version")
+        body = (await self.request("GET", "/version")).body
         try:
-            return str(msgspec.json.decode(response.body)["gitVersion"])
+            return str(msgspec.json.decode(body)["gitVersion"])
         except (msgspec.DecodeError, KeyError, TypeError):
             raise TransportError("GET /version: the answer is not that of a Kubernetes API server") from None
 
@@ -388,10 +386,9 @@ class Client:
         await self._session.pause(seconds)
 
     def _codec(self, resource: Resource[T]) -> Codec[T]:
-        codec = self._codecs.get(resource.type)
-        if codec is None:
-            codec = self._codecs[resource.type] = Codec(resource.type)
-        return codec
+        if resource.type not in self._codecs:
+            self._codecs[resource.type] = Codec(resource.type)
+        return self._codecs[resource.type]
 
     async def _object(self, resource: Resource[T], call: Call) -> T:
         if resource.metadata_only:
