@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,6 +21,8 @@ from tests.processes import processes
 
 PATIENCE = 150.0
 """Seconds for everything to come to rest: a process that was killed several times is started after up to 40 s."""
+ALIKE = 3
+"""How many looks in a row, a second apart, must find the same."""
 ABROAD = (Phase.OFFLOAD, Phase.SCALE, Phase.DRAIN)
 WITH_NETWORK = (Phase.PEER, *ABROAD)
 OURS = "liqo"
@@ -85,13 +88,25 @@ class Life:
         with strike.around():
             ACTIONS[phase](self._pair, strike)
         _await_none(lambda: self._find_gaps(phase), f"the end of {phase} ({strike.done})")
-        self._ends.setdefault(phase, self._take())
+        if phase not in self._ends:
+            self._ends[phase] = self._settle()
         self._stage = phase
         return strike.done
 
     def _take(self) -> Inventories:
         rome, milan = self._readers
         return take_inventory(rome), take_inventory(milan)
+
+    def _settle(self) -> Inventories:
+        """What there is once nothing more comes: some objects are made a moment after all is ready."""
+        alike = [self._take()]
+        end = time.monotonic() + PATIENCE
+        while len(alike) < ALIKE:
+            assert time.monotonic() < end, f"no rest within {PATIENCE:.0f} s"
+            time.sleep(1)
+            found = self._take()
+            alike = [*alike, found] if found == alike[-1] else [found]
+        return alike[-1]
 
     def _find_gaps(self, phase: Phase) -> list[str]:
         """All that is not as it must be at the end of a phase. Raises AssertionError for what no time mends."""
@@ -129,10 +144,20 @@ class Life:
         expected = self._bare if phase is Phase.UNINSTALL else self._ends.get(phase)
         if phase is Phase.DRAIN:
             expected = self._ends[Phase.SCALE]
+        if phase is Phase.UNPEER:
+            rome, milan = self._ends[Phase.INSTALL]
+            gaps += [f"rome, since {Phase.INSTALL}: {one}" for one in _not_of_work(rome, found[0])]
+            gaps += [f"milan, since {Phase.INSTALL}: {one}" for one in compare(milan, found[1])]
         if expected is not None:
             for cluster, before, after in zip(self._readers, expected, found, strict=True):
                 gaps += [f"{cluster.name}: {one}" for one in compare(before, after)]
         return gaps
+
+
+def _not_of_work(before: Inventory, after: Inventory) -> list[str]:
+    """The differences, but for the namespace of the workload and what is in it."""
+    place = re.compile(rf" {workload.NAMESPACE}(/|$| )")
+    return [one for one in compare(before, after) if not place.search(one.removeprefix("+ "))]
 
 
 def _jobs(phase: Phase) -> tuple[str, ...]:

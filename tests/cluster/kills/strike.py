@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 
 from tests.cluster.kills.plan import COMMAND, WIREGUARD, Run, Target
 from tests.cluster.support import ISTHMUS, Cluster, CommandError
-from tests.processes import mains, processes
+from tests.processes import Process, processes
 
 PATIENCE = 240.0
 """Seconds any one command may take. The longest wait of one is two minutes, on a machine that is busy."""
@@ -92,21 +92,21 @@ class Strike:
     def _strike(self, run: Run) -> None:
         self._over.wait(run.moment)
         while not self._over.is_set():
+            running = processes()
             for target in run.targets:
-                if self._kill(target):
+                if self._kill(target, running):
                     self.done = f"{target} killed after {time.monotonic() - self._began:.2f} s"
                     return
             self._over.wait(LOOK)
 
-    def _kill(self, target: Target) -> bool:
+    def _kill(self, target: Target, running: list[Process]) -> bool:
         """Whether a process of the target ran and is killed."""
         if target.role == COMMAND:
             return self._kill_command(target)
-        role = "gateway" if target.role == WIREGUARD else target.role
-        if target.role == WIREGUARD:
-            found = [one for one in processes(role, target.cluster) if one.program == "wireguard-go"]
-        else:
-            found = mains(role, target.cluster)
+        role, program = ("gateway", "wireguard-go") if target.role == WIREGUARD else (target.role, "isthmus")
+        found = [
+            one for one in running if (one.role, one.program, one.cluster) == (role, program, target.cluster)
+        ]
         if not found:
             return False
         try:
