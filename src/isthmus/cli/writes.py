@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from isthmus.cli.errors import CommandError
+from isthmus.cli.progress import format_seconds
 from isthmus.cli.marks import marked
 from isthmus.cli.waiting import Deadline
 from isthmus.kube.client import Client
@@ -46,9 +47,10 @@ async def write(
     except TimeoutError:
         metadata = manifest["metadata"]
         raise CommandError(
-            f"{resource.kind} {metadata.get('namespace', '')}/{metadata['name']} could not be written: it is "
-            "being deleted, or something else keeps changing it",
-            "wait until it is gone and try again",
+            f"{resource.kind} {metadata.get('namespace', '')}/{metadata['name']} could not be written within "
+            f"{format_seconds(deadline.seconds)}: it is being deleted, something else keeps changing it, or its "
+            "admission webhook gives no answer",
+            "look whether it is going and whether the controller is ready, then run this again",
         ) from None
 
 
