@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from isthmus.cli.errors import CommandError
-from isthmus.cli.progress import format_seconds
 from isthmus.cli.marks import marked
+from isthmus.cli.progress import format_seconds
 from isthmus.cli.waiting import Deadline
 from isthmus.kube.client import Client
 from isthmus.kube.errors import AlreadyExists, Conflict, TransportError
