@@ -50,12 +50,16 @@ HOME = f"liqo-tenant-{STRANGER}"
 
 
 def objects(*clusters: Cluster) -> set[str]:
-    """Every object that joining networks or installing could have made or changed."""
+    """Every object that joining networks or installing could have made or changed.
+
+    Not the ServiceAccount that Kubernetes makes in each namespace, some time after it.
+    """
     return {
         f"{cluster.name} {item['kind']} {item['metadata'].get('namespace', '')}/{item['metadata']['name']} "
         f"{item['metadata']['uid']} {item['metadata'].get('generation', '')}"
         for cluster in clusters
         for item in cluster.items(",".join(WRITTEN), "-A")
+        if (item["kind"], item["metadata"]["name"]) != ("ServiceAccount", "default")
     }
 
 
