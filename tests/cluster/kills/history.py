@@ -77,6 +77,8 @@ class History:
         self._watch.kill()
         self._watch.wait()
         self._reader.join()
+        if self._watch.stdout is not None:
+            self._watch.stdout.close()
 
     def _read(self, stream: IO[str]) -> None:
         for event in decode_events(stream):

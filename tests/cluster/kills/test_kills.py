@@ -15,17 +15,15 @@ from tests.cluster.kills.life import Life
 from tests.cluster.kills.plan import LIFE, parse_seeds, plan_run
 from tests.cluster.support import Cluster, isthmus
 
-ENDURANCE = range(1, 201)
-ALWAYS = range(204, 204 + len(LIFE))
-"""One whole life, in every run of the tests; the others are for `make endurance`."""
+SEEDS = (*range(1, 201), *range(204, 204 + len(LIFE)))
+"""Two hundred for `make endurance`, and one whole life to look at by itself."""
 
 
 def _seeds() -> list[object]:
     chosen = os.environ.get("ISTHMUS_KILL_SEED")
     if chosen:
         return [pytest.param(seed, id=str(seed)) for seed in parse_seeds(chosen)]
-    long = [pytest.param(seed, id=str(seed), marks=pytest.mark.endurance) for seed in ENDURANCE]
-    return [*long, *(pytest.param(seed, id=str(seed)) for seed in ALWAYS)]
+    return [pytest.param(seed, id=str(seed), marks=pytest.mark.endurance) for seed in SEEDS]
 
 
 @pytest.fixture(scope="module")
