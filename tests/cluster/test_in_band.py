@@ -72,13 +72,13 @@ def _status_ip(cluster: Cluster, name: str) -> str:
 def in_band(installed: tuple[Cluster, Cluster]) -> Iterator[tuple[Cluster, Cluster]]:
     """Rome may use milan, whose API server it can reach through the tunnel only; all as before afterwards."""
     rome, milan = installed
-    isthmus("unpeer", *_both(rome, milan), check=False)
+    isthmus("unpeer", *_both(rome, milan), "--skip-confirm", check=False)
     _install(milan, UNREACHABLE)
     try:
         isthmus("peer", *_both(rome, milan), "--in-band", "--gw-server-service-type", "NodePort")
         yield rome, milan
     finally:
-        isthmus("unpeer", *_both(rome, milan), check=False)
+        isthmus("unpeer", *_both(rome, milan), "--skip-confirm", check=False)
         _install(milan, milan.server)
 
 
