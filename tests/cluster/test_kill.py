@@ -33,8 +33,8 @@ def _outage(cluster: str) -> None:
     ("strike", "side"),
     [
         pytest.param(_kill_controller, "rome", id="controller of the consumer"),
-        pytest.param(_kill_controller, "milan", id="controller of the provider"),
-        pytest.param(_outage, "rome", id="API server of the consumer for 20 s"),
+        pytest.param(_kill_controller, "milan", id="controller of the provider", marks=pytest.mark.endurance),
+        pytest.param(_outage, "rome", id="API server of the consumer for 20 s", marks=pytest.mark.endurance),
         pytest.param(_outage, "milan", id="API server of the provider for 20 s"),
     ],
 )

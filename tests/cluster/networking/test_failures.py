@@ -96,7 +96,10 @@ def test_keys_are_rotated(flows: list[Flow], joined: tuple[Cluster, Cluster], cl
     assert known["spec"]["publicKey"] == after != before
 
 
-@pytest.mark.parametrize("seconds", CUTS)
+@pytest.mark.parametrize(
+    "seconds",
+    [pytest.param(seconds, marks=[pytest.mark.endurance] if seconds > 1 else []) for seconds in CUTS],
+)
 def test_the_tunnel_is_cut(flows: list[Flow], seconds: int) -> None:
     with failures.cut("rome", "milan"):
         # Time is what is tested here: the cut lasts as long as it says.
@@ -142,6 +145,7 @@ def test_our_routes_and_rules_are_deleted(flows: list[Flow]) -> None:
         assert back(flows, time.time(), f"routes and rules of a {process.role} deleted") < BACK
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("where", ["the gateway's", "another"])
 def test_a_node_reboots(flows: list[Flow], where: str) -> None:
     (gateway,) = mains("gateway", "milan")

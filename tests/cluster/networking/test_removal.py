@@ -97,6 +97,7 @@ def _install(cluster: Cluster) -> None:
     )
 
 
+@pytest.mark.endurance
 def test_a_node_is_left_as_it_was_found(bare: tuple[Cluster, Cluster]) -> None:
     for cluster in bare:
         _warm_up(cluster)
