@@ -8,7 +8,7 @@ its own. Served by whoever runs a webhook server; pure but for the late imports.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,6 +22,8 @@ from isthmus.api.routing import (
 )
 from isthmus.kube.admission import ALLOWED, AdmissionRequest, Handler, Operations, Verdict, deny
 
+T = TypeVar("T", FirewallConfiguration, RouteConfiguration)
+
 _LISTS = {"filter": "filterRules", "nat": "natRules", "route": "routeRules"}
 _IMPOSSIBLE = {"dnat": ("postrouting", "input"), "snat": ("prerouting", "output")}
 
@@ -34,11 +36,7 @@ async def mutate_firewall(request: AdmissionRequest) -> Verdict:
 async def validate_firewall(request: AdmissionRequest) -> Verdict:
     """The verdict on a FirewallConfiguration created or updated."""
     new = msgspec.json.decode(request.object, type=FirewallConfiguration)
-    old = (
-        msgspec.json.decode(request.old_object, type=FirewallConfiguration)
-        if request.operation == "UPDATE"
-        else None
-    )
+    old = _old(request, FirewallConfiguration)
     problem = "" if new.deleting else firewall_problem(new, old)
     return deny(problem) if problem else ALLOWED
 
@@ -46,13 +44,14 @@ async def validate_firewall(request: AdmissionRequest) -> Verdict:
 async def validate_routes(request: AdmissionRequest) -> Verdict:
     """The verdict on a RouteConfiguration created or updated."""
     new = msgspec.json.decode(request.object, type=RouteConfiguration)
-    old = (
-        msgspec.json.decode(request.old_object, type=RouteConfiguration)
-        if request.operation == "UPDATE"
-        else None
-    )
+    old = _old(request, RouteConfiguration)
     problem = "" if new.deleting else routes_problem(new, old)
     return deny(problem) if problem else ALLOWED
+
+
+def _old(request: AdmissionRequest, type_: type[T]) -> T | None:
+    """The object as it was before an update."""
+    return msgspec.json.decode(request.old_object, type=type_) if request.operation == "UPDATE" else None
 
 
 HANDLERS: dict[str, Handler] = {

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from isthmus.kube.admission import Review
 from isthmus.offloading.admission.daemonsets import mutate_daemon_set
-from isthmus.offloading.admission.review import Review
 
 EVERYTHING = {"operator": "Exists"}
 OURS = {"key": "virtual-node.liqo.io/not-allowed", "operator": "Exists", "effect": "NoExecute"}

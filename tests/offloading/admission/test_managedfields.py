@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from isthmus.kube.admission import Review
 from isthmus.offloading.admission.managedfields import mutate_shadowed_pod
-from isthmus.offloading.admission.review import Review
 
 
 def patch_of(operation: str, metadata: dict[str, Any]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import pytest
 from isthmus.api import labels
 from isthmus.api.authentication import ResourceSlice, Tenant
 from isthmus.api.offloading import VirtualNodeSpec
+from isthmus.kube.admission import AdmissionRequest, Review, Verdict, encode_review, set_label
 from isthmus.kube.builtin import Secret
 from isthmus.kube.objects import Object
 from isthmus.kube.options import Options
@@ -33,7 +34,6 @@ from isthmus.offloading.admission.peering import (
     slice_problem,
     tenant_problem,
 )
-from isthmus.offloading.admission.review import AdmissionRequest, Review, Verdict, encode_review, set_label
 from isthmus.offloading.admission.shadowpods import fixed_part
 from isthmus.offloading.admission.virtualnodes import TemplateSpec, plan_defaults, spec_problem
 

@@ -11,10 +11,10 @@ import pytest
 
 from isthmus.api import labels
 from isthmus.api.offloading import ShadowPod
+from isthmus.kube.admission import AdmissionRequest, Review, Verdict
 from isthmus.kube.informer import Informer
 from isthmus.kube.options import Options
 from isthmus.kube.resource import Resource
-from isthmus.offloading.admission.review import AdmissionRequest, Review, Verdict
 from isthmus.offloading.admission.shadowpods import ShadowPodAdmission
 from isthmus.offloading.inplace import CHANGES
 from isthmus.offloading.quota.ledger import Ledger

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Raw, field
 
 from isthmus.api import labels
+from isthmus.kube.admission import ALLOWED, AdmissionRequest, Verdict
 from isthmus.kube.objects import EMPTY_OBJECT, Base
-from isthmus.offloading.admission.review import ALLOWED, AdmissionRequest, Verdict
 from isthmus.offloading.placement import REQUIRED, PodSpec, kept_off_virtual_nodes, tolerates_virtual_nodes
 
 

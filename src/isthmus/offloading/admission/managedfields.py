@@ -12,8 +12,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw, field
 
+from isthmus.kube.admission import AdmissionRequest, Operations, Verdict
 from isthmus.kube.objects import Base
-from isthmus.offloading.admission.review import AdmissionRequest, Operations, Verdict
 
 
 class _Metadata(Base, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ import msgspec
 
 from isthmus.api import names
 from isthmus.api.offloading import NamespaceOffloading, NamespaceOffloadingSpec
-from isthmus.offloading.admission.review import ALLOWED, AdmissionRequest, Verdict, deny
+from isthmus.kube.admission import ALLOWED, AdmissionRequest, Verdict, deny
 from isthmus.offloading.namespaces.mapping import DEFAULT_NAME, SELECTED_NAME, remote_name
 from isthmus.offloading.namespaces.selector import selector_problems
 

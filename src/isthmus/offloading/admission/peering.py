@@ -10,11 +10,11 @@ from isthmus.api import labels, names
 from isthmus.api.authentication import RESOURCE_SLICES, TENANTS, ResourceSlice, Tenant
 from isthmus.api.core import ForeignCluster
 from isthmus.api.quantity import LARGEST, parse_resources
+from isthmus.kube.admission import ALLOWED, AdmissionRequest, Verdict, deny, set_label
 from isthmus.kube.builtin import CLUSTER_ROLE_BINDINGS, NAMESPACES, ROLE_BINDINGS
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Object
 from isthmus.kube.options import Options
-from isthmus.offloading.admission.review import ALLOWED, AdmissionRequest, Verdict, deny, set_label
 
 NO_HANDSHAKE = "TolerateNoHandshake"
 MAX_SLICE_NAME = 50

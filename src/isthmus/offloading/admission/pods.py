@@ -7,9 +7,9 @@ from msgspec import field
 
 from isthmus.api import labels, names
 from isthmus.api.offloading import NAMESPACE_OFFLOADINGS, NamespaceOffloading
+from isthmus.kube.admission import AdmissionRequest, Operations, Verdict, deny
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Base, Key
-from isthmus.offloading.admission.review import AdmissionRequest, Operations, Verdict, deny
 from isthmus.offloading.namespaces.selector import Term, cross_product, terms_of
 from isthmus.offloading.placement import NOT_VIRTUAL, TOLERATION, VIRTUAL, PodSpec, merge_terms
 

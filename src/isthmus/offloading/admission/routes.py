@@ -11,6 +11,14 @@ import logging
 
 import msgspec
 
+from isthmus.kube.admission import (
+    AdmissionRequest,
+    Handler,
+    Review,
+    Verdict,
+    deny,
+    encode_review,
+)
 from isthmus.kube.errors import KubeError
 from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options
@@ -22,14 +30,6 @@ from isthmus.offloading.admission.daemonsets import mutate_daemon_set
 from isthmus.offloading.admission.managedfields import mutate_shadowed_pod
 from isthmus.offloading.admission.peering import PeeringAdmission, mutate_foreign_cluster, mutate_tenant
 from isthmus.offloading.admission.pods import PodMutator
-from isthmus.offloading.admission.review import (
-    AdmissionRequest,
-    Handler,
-    Review,
-    Verdict,
-    deny,
-    encode_review,
-)
 from isthmus.offloading.admission.shadowpods import ShadowPodAdmission
 from isthmus.offloading.admission.virtualnodes import VirtualNodeAdmission
 from isthmus.offloading.quota import Ledger

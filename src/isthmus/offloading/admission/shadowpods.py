@@ -14,13 +14,13 @@ import msgspec
 from isthmus.api import labels, names
 from isthmus.api.offloading import QUOTAS, SHADOW_PODS, Quota, ShadowPod
 from isthmus.api.tenancy import is_tenant_namespace_of
+from isthmus.kube.admission import ALLOWED, AdmissionRequest, Verdict, deny, set_label
 from isthmus.kube.builtin import NAMESPACES
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key
 from isthmus.kube.options import Options
 from isthmus.offloading.admission.managedfields import strip_managed_fields
 from isthmus.offloading.admission.pod_security import Container, containers_problem, pod_problem
-from isthmus.offloading.admission.review import ALLOWED, AdmissionRequest, Verdict, deny, set_label
 from isthmus.offloading.inplace import CHANGES, parse_changes, resized_spec
 from isthmus.offloading.quota.enforcement import (
     exceeded,

@@ -10,11 +10,11 @@ from msgspec import field
 from isthmus.api import labels, names
 from isthmus.api.offloading import VK_OPTIONS_TEMPLATES, VirtualNode, VirtualNodeSpec
 from isthmus.api.quantity import LARGEST, parse_resources
+from isthmus.kube.admission import ALLOWED, AdmissionRequest, Operations, Verdict, deny
 from isthmus.kube.builtin import NODES
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Base, Object
 from isthmus.kube.options import Options
-from isthmus.offloading.admission.review import ALLOWED, AdmissionRequest, Operations, Verdict, deny
 from isthmus.offloading.namespaces.selector import selector_problems
 from isthmus.offloading.placement import REQUIRED
 
