@@ -68,11 +68,23 @@ class Cluster:
         found = self.get(*arguments)
         return list(found["items"]) if found else []
 
+    def about(self, peer: str) -> str:
+        """Whatever is there about a peer, a line each, and its ForeignCluster: what a failed test has to show."""
+        mine = ("-A", "-l", f"liqo.io/remote-cluster-id={peer}", "--no-headers", "--ignore-not-found")
+        found = self.kubectl("get", ",".join(PEER_KINDS), *mine, check=False).stdout
+        return found + self.kubectl("get", "foreigncluster", peer, "-o", "yaml", check=False).stdout
+
     def apply(self, *manifests: dict[str, Any]) -> None:
         """`kubectl apply` of manifests."""
         self.kubectl(
             "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
         )
+
+
+PEER_KINDS = (
+    *("tenants", "identities", "resourceslices", "renews", "namespacemaps", "quotas", "virtualnodes", "nodes"),
+    *("configurations", "connections", "gatewayservers", "gatewayclients", "publickeies", "secrets"),
+)
 
 
 def lab_cluster(name: str) -> Cluster:
@@ -81,10 +93,18 @@ def lab_cluster(name: str) -> Cluster:
     return Cluster(name, lab.kubeconfig(name), str(lab.kubectl()), server)
 
 
-def eventually(check: Callable[[], object], *, within: float, what: str, every: float = 0.25) -> float:
+def eventually(
+    check: Callable[[], object],
+    *,
+    within: float,
+    what: str,
+    every: float = 0.25,
+    instead: Callable[[], object] | None = None,
+) -> float:
     """Wait until `check` gives something true; returns the seconds it took.
 
-    Raises AssertionError naming `what` and the last answer when it does not come `within` seconds.
+    Raises AssertionError naming `what` and the last answer, or what `instead` finds, when it does not come
+    `within` seconds.
     """
     start = time.monotonic()
     last: object = None
@@ -97,6 +117,7 @@ def eventually(check: Callable[[], object], *, within: float, what: str, every: 
             if last:
                 return time.monotonic() - start
         if time.monotonic() - start > within:
+            last = last if instead is None else instead()
             raise AssertionError(f"{what} did not come true within {within} s; last: {last!r}")
         time.sleep(every)
 

@@ -31,6 +31,18 @@ def plainly_peered(installed: Pair) -> Iterator[Pair]:
     isthmus("unpeer", *both, "--skip-confirm", "--delete-namespaces", timeout=180)
 
 
+def _wait_for_control_plane(cluster: Cluster) -> None:
+    """Return once namespaces end again.
+
+    Kubernetes' controller manager returns to an API server that was away with a delay of its own, up to a minute:
+    until then no namespace ends in that cluster, whoever deletes it.
+    """
+    name = f"probe-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    eventually(lambda: cluster.get("namespace", name) is None, within=120, what="the end of an empty namespace")
+
+
 @pytest.mark.parametrize("later", [("peer", "--networking-disabled"), ("unpeer", "--skip-confirm")])
 def test_nothing_is_left_of_a_provider_that_is_dead(plainly_peered: Pair, later: tuple[str, ...]) -> None:
     rome, milan = plainly_peered
@@ -56,6 +68,7 @@ def test_nothing_is_left_of_a_provider_that_is_dead(plainly_peered: Pair, later:
 
     lab.start_api_server("milan")
     assert milan.items("pods", "-n", f"{name}-rome"), "nobody has told the provider yet"
+    _wait_for_control_plane(milan)
     started = time.monotonic()
     both = ("--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig))
     isthmus(*later, *both, timeout=RETURN_BOUND)

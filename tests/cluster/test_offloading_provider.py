@@ -110,7 +110,7 @@ def played(installed: tuple[Cluster, Cluster]) -> Iterator[Consumer]:
 def consumer(played: Consumer) -> Iterator[Consumer]:
     """The consumer with a twin namespace its identity may work in, a Quota, and no ShadowPods."""
     played.namespace_map(demo=played.twin)
-    eventually(lambda: played.phase("demo") == "Accepted", within=15, what="the twin namespace")
+    eventually(lambda: played.phase("demo") == "Accepted", within=60, what="the twin namespace")
     played.provider.apply(
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",

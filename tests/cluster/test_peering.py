@@ -238,6 +238,15 @@ def test_a_restart_of_the_controllers_changes_nothing(peered: Pair) -> None:
     assert versions() == before
 
 
+def _await_forgotten(cluster: Cluster, peer: str) -> None:
+    eventually(
+        lambda: cluster.get("foreigncluster", peer) is None,
+        within=60,
+        what=f"the ForeignCluster of {peer} gone",
+        instead=lambda: cluster.about(peer),
+    )
+
+
 def test_a_consumer_that_the_provider_dropped_gets_rid_of_its_side(peered: Pair) -> None:
     rome, milan = peered
     # A joined network would keep the ForeignClusters, whatever becomes of the rest.
@@ -257,9 +266,9 @@ def test_a_consumer_that_the_provider_dropped_gets_rid_of_its_side(peered: Pair)
         within=60,
         what="the consumer's side gone",
     )
-    eventually(lambda: rome.get("foreigncluster", "milan") is None, within=20, what="the ForeignCluster gone")
+    _await_forgotten(rome, "milan")
     assert not milan.items("rslice,namespacemaps,renews", "-n", AWAY)
-    eventually(lambda: milan.get("foreigncluster", "rome") is None, within=20, what="the ForeignCluster gone")
+    _await_forgotten(milan, "rome")
 
 
 def test_a_deletion_asked_for_while_the_controller_is_away_is_finished_when_it_is_back(peered: Pair) -> None:
