@@ -62,6 +62,8 @@ async def create_shadow(
             return await _report(context, pod, memory, NO_HOME)
     except InvalidPodError as error:
         return await _report(context, pod, memory, str(error))
+    if waiting := context.pace.wait(pod.metadata.uid):
+        return waiting
     memory.creating()
     try:
         created = await context.remote.create(

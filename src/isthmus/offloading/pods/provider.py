@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from isthmus.kube.builtin import Pod
 from isthmus.kube.client import Client
 from isthmus.kube.events import EventRecorder
 from isthmus.kube.informer import Informer, InformerSet
+from isthmus.offloading.pods.pace import Pace
 from isthmus.offloading.pods.spec import Terms
 
 SETTLING = 7.0
@@ -58,6 +59,8 @@ class PodContext(Struct, frozen=True):
     """On which terms pods are offloaded now."""
     wished: Callable[[str], bool]
     """Whether a local namespace is to be offloaded to this provider, accepted or not."""
+    pace: Pace = field(default_factory=Pace)
+    """When the next new pod may go there."""
     translation: Callable[[], Callable[[str], str] | None] = lambda: None
     """How a remote pod's address is seen here, "" while that is not known; None where it stays as it is."""
     cut_off: Callable[[], bool] = lambda: False
