@@ -82,7 +82,16 @@ class Cluster:
 
 
 PEER_KINDS = (
-    *("tenants", "identities", "resourceslices", "renews", "namespacemaps", "quotas", "virtualnodes", "nodes"),
+    *(
+        "tenants",
+        "identities",
+        "resourceslices",
+        "renews",
+        "namespacemaps",
+        "quotas",
+        "virtualnodes",
+        "nodes",
+    ),
     *("configurations", "connections", "gatewayservers", "gatewayclients", "publickeies", "secrets"),
 )
 

@@ -40,7 +40,9 @@ def _wait_for_control_plane(cluster: Cluster) -> None:
     name = f"probe-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
     cluster.kubectl("delete", "namespace", name, "--wait=false")
-    eventually(lambda: cluster.get("namespace", name) is None, within=120, what="the end of an empty namespace")
+    eventually(
+        lambda: cluster.get("namespace", name) is None, within=120, what="the end of an empty namespace"
+    )
 
 
 @pytest.mark.parametrize("later", [("peer", "--networking-disabled"), ("unpeer", "--skip-confirm")])

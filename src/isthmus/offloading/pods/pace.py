@@ -8,7 +8,7 @@ after a restart the pods that still have no ShadowPod ask anew.
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import Callable
 
 RATE = 12.0
@@ -21,12 +21,16 @@ FORGOTTEN = 60.0
 """Seconds after which a turn that was not taken no longer counts its pod among those that wait."""
 
 
-class Pace:
-    """The turns of one virtual node's new pods; `clock` gives seconds that only grow."""
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+
+class Pace:
+    """The turns of one virtual node's new pods; `clock` gives seconds that only grow, the event loop's by default."""
+
+    def __init__(self, clock: Callable[[], float] = _loop_time) -> None:
         self._clock = clock
-        self._next = clock()
+        self._next = 0.0
         self._turns: dict[str, float] = {}
         """When it is the turn of those that wait, by uid, the earliest first."""
 
