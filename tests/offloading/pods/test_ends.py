@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from isthmus.kube.objects import Key, Manifest
 from isthmus.offloading.inplace import REVISION, first_revision
 from isthmus.offloading.pods.memory import Memories
 from isthmus.offloading.pods.metadata import POD_UID, REMOTE_POD_UID
+from isthmus.offloading.pods.pace import Pace
 from isthmus.offloading.pods.provider import ProviderHealth
 from isthmus.offloading.pods.reconciler import PodReconciler
 from isthmus.offloading.pods.spec import Terms
@@ -68,6 +70,7 @@ class Both:
             wished=lambda _: True,
             translation=lambda: None,
             cut_off=lambda: False,
+            pace=Pace(count(1.0).__next__),
         )
         twin: Any = SimpleNamespace(
             local="demo",

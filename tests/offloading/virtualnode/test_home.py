@@ -18,6 +18,7 @@ from isthmus.offloading.pods.api_server import HomeApiServer
 from isthmus.offloading.pods.creation import create_shadow
 from isthmus.offloading.pods.memory import PodMemory
 from isthmus.offloading.pods.metadata import Identity
+from isthmus.offloading.pods.pace import Pace
 from isthmus.offloading.pods.spec import Terms
 from isthmus.offloading.virtualnode.home import Home
 from tests.network.api_server import ApiServer, Json, running
@@ -76,7 +77,9 @@ def pod(**annotations: str) -> Pod:
 
 
 async def created_by(provider: Provider, pod: Pod, terms: Terms) -> list[Manifest]:
-    context: Any = SimpleNamespace(terms=lambda: terms, local=provider, remote=provider, events=provider)
+    context: Any = SimpleNamespace(
+        terms=lambda: terms, local=provider, remote=provider, events=provider, pace=Pace()
+    )
     twin: Any = SimpleNamespace(local="demo", remote="demo-rome")
     await create_shadow(context, twin, pod, PodMemory("u1"))
     return provider.created
