@@ -26,7 +26,7 @@ unit: prepare  ## Tests that need no cluster
 	@.venv/bin/pytest -m "not cluster"
 
 cluster: prepare  ## Tests on the lab's real clusters (root)
-	@.venv/bin/pytest -m "cluster and not endurance"
+	@.venv/bin/pytest -m "cluster and not endurance" --durations=30
 
 endurance: prepare  ## The long tests: a thousand peers, a long life, three clusters, 200 kills (root, an hour)
 	@.venv/bin/pytest -m endurance

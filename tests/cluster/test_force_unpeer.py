@@ -45,7 +45,13 @@ def _wait_for_control_plane(cluster: Cluster) -> None:
     )
 
 
-@pytest.mark.parametrize("later", [("peer", "--networking-disabled"), ("unpeer", "--skip-confirm")])
+@pytest.mark.parametrize(
+    "later",
+    [
+        pytest.param(("peer", "--networking-disabled"), id="peer", marks=pytest.mark.endurance),
+        pytest.param(("unpeer", "--skip-confirm"), id="unpeer"),
+    ],
+)
 def test_nothing_is_left_of_a_provider_that_is_dead(plainly_peered: Pair, later: tuple[str, ...]) -> None:
     rome, milan = plainly_peered
     name = f"test-{uuid.uuid4().hex[:8]}"

@@ -238,12 +238,12 @@ def test_configuration_changes_follow(peered: tuple[Cluster, Cluster], namespace
     rome.kubectl("patch", "configmap", "greeting", "-n", namespace, "-p", '{"data":{"greeting":"salve"}}')
     eventually(
         lambda: milan.get("configmap", "greeting", "-n", twin)["data"]["greeting"] == "salve",
-        within=20,
+        within=60,
         what="the changed ConfigMap",
     )
     rome.kubectl("delete", "secret", "password", "-n", namespace)
     eventually(
-        lambda: milan.get("secret", "password", "-n", twin) is None, within=20, what="the deleted Secret gone"
+        lambda: milan.get("secret", "password", "-n", twin) is None, within=60, what="the deleted Secret gone"
     )
     assert any(
         c["metadata"]["name"].startswith("kube-root-ca.crt.rome")

@@ -75,16 +75,16 @@ def test_a_copy_that_is_deleted_or_changed_on_the_provider_heals(peered: Pair) -
     milan.kubectl("delete", "rslice", "milan", "-n", AWAY)
     eventually(
         lambda: uid(milan, "rslice", "milan", "-n", AWAY) not in ("", before),
-        within=20,
+        within=60,
         what="a new copy",
     )
-    eventually(lambda: accepted(milan, AWAY), within=20, what="the new copy accepted")
+    eventually(lambda: accepted(milan, AWAY), within=60, what="the new copy accepted")
     asked = rome.get("rslice", "milan", "-n", HOME)["spec"]
     change = json.dumps({"spec": {"resources": {"cpu": "999"}}})
     milan.kubectl("patch", "rslice", "milan", "-n", AWAY, "--type=merge", "-p", change)
     eventually(
         lambda: milan.get("rslice", "milan", "-n", AWAY)["spec"] == asked,
-        within=20,
+        within=60,
         what="the spec restored",
     )
 
@@ -98,10 +98,10 @@ def test_what_is_asked_for_anew_is_granted_and_told(peered: Pair) -> None:
 
     change = json.dumps({"spec": {"resources": {"example.com/gpu": "3"}}})
     rome.kubectl("patch", "rslice", "milan", "-n", HOME, "--type=merge", "-p", change)
-    eventually(granted("example.com/gpu"), within=20, what="the new resource granted")
+    eventually(granted("example.com/gpu"), within=60, what="the new resource granted")
     restore = json.dumps({"spec": {"resources": {**before, "example.com/gpu": None}}})
     rome.kubectl("patch", "rslice", "milan", "-n", HOME, "--type=merge", "-p", restore)
-    eventually(lambda: not granted("example.com/gpu")(), within=20, what="the resource taken back")
+    eventually(lambda: not granted("example.com/gpu")(), within=60, what="the resource taken back")
 
 
 def test_a_drained_consumer_comes_back_when_it_is_let_in_again(peered: Pair) -> None:
@@ -114,11 +114,11 @@ def test_a_drained_consumer_comes_back_when_it_is_let_in_again(peered: Pair) -> 
 
     become("Drained")
     try:
-        eventually(lambda: not milan.items("rslice", "-n", AWAY), within=20, what="the slices deleted")
-        eventually(lambda: milan.get(*binding) is None, within=20, what="the permissions taken back")
+        eventually(lambda: not milan.items("rslice", "-n", AWAY), within=60, what="the slices deleted")
+        eventually(lambda: milan.get(*binding) is None, within=60, what="the permissions taken back")
     finally:
         become("Active")
-    eventually(lambda: milan.get(*binding), within=20, what="the permissions given")
+    eventually(lambda: milan.get(*binding), within=60, what="the permissions given")
     eventually(
         lambda: accepted(milan, AWAY) and accepted(rome, HOME), within=40, what="the slice accepted again"
     )
@@ -137,7 +137,7 @@ def test_a_cordoned_consumer_keeps_what_it_has_and_gets_nothing_new(peered: Pair
 
     become("Cordoned")
     try:
-        eventually(cordoned, within=20, what="the slice marked")
+        eventually(cordoned, within=60, what="the slice marked")
         more = rome.get("rslice", "milan", "-n", HOME)
         marks = {
             key: value for key, value in more["metadata"]["labels"].items() if key.startswith("liqo.io/")
@@ -152,14 +152,14 @@ def test_a_cordoned_consumer_keeps_what_it_has_and_gets_nothing_new(peered: Pair
         )
         eventually(
             lambda: conditions(rome.get("rslice", "more", "-n", HOME)).get("Authentication") == "Denied",
-            within=20,
+            within=60,
             what="the new slice denied",
         )
         assert accepted(rome, HOME)
     finally:
         become("Active")
-    eventually(lambda: not cordoned(), within=20, what="the mark removed")
-    eventually(lambda: accepted(rome, HOME, "more"), within=20, what="the new slice accepted")
+    eventually(lambda: not cordoned(), within=60, what="the mark removed")
+    eventually(lambda: accepted(rome, HOME, "more"), within=60, what="the new slice accepted")
     rome.kubectl("delete", "rslice", "more", "-n", HOME, "--timeout=20s")
     assert milan.get("rslice", "more", "-n", AWAY) is None
 
@@ -317,7 +317,7 @@ def test_unpeer_leaves_nothing(peered: Pair) -> None:
     )
     for cluster, namespace, peer in ((rome, HOME, "milan"), (milan, AWAY, "rome")):
         assert cluster.get("namespace", namespace) is None
-        eventually(lambda c=cluster, p=peer: c.get("foreigncluster", p) is None, within=20, what="it gone")  # type: ignore[misc]
+        eventually(lambda c=cluster, p=peer: c.get("foreigncluster", p) is None, within=60, what="it gone")  # type: ignore[misc]
         assert not cluster.items("clusterrolebindings", "-l", labels.REMOTE_CLUSTER_ID)
         requests = cluster.items("certificatesigningrequests", "-l", labels.REMOTE_TENANT_CSR)
         assert not requests

@@ -25,7 +25,7 @@ from isthmus.kube.informer import InformerSet
 from isthmus.reflection import ReflectionSession, podtokens, setup_namespace
 from tests.cluster.support import TEST_IMAGE, Cluster, eventually
 
-SOON = 20.0
+SOON = 60.0
 """Seconds; the engine takes tenths of one, kubectl on a busy machine many."""
 MARKS = {labels.ORIGIN: "rome", labels.DESTINATION: "milan"}
 

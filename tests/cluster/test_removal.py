@@ -83,7 +83,7 @@ def test_a_foreign_cluster_that_is_deleted_comes_back_and_costs_no_pod(running: 
         found = rome.get("foreigncluster", "milan")
         return bool(found) and found["metadata"]["uid"] != first and found["status"]["role"] == "Provider"
 
-    eventually(is_back, within=20, what="the ForeignCluster again")
+    eventually(is_back, within=60, what="the ForeignCluster again")
     assert uids(milan, "pods", f"{name}-rome") == before
     assert len(ready_pods(rome, name)) == 2
 
@@ -96,11 +96,11 @@ def test_a_control_plane_identity_that_is_deleted_is_had_again_by_peering(runnin
     secret = ("secret", "kubeconfig-controlplane-milan", "-n", HOME)
     eventually(
         lambda: (found := rome.get(*secret)) and "deletionTimestamp" not in found["metadata"],
-        within=20,
+        within=60,
         what="the kubeconfig again",
     )
     rome.kubectl("delete", *secret[:2], "-n", HOME, "--timeout=20s")
-    eventually(lambda: rome.get(*secret), within=20, what="the kubeconfig again")
+    eventually(lambda: rome.get(*secret), within=60, what="the kubeconfig again")
     assert uids(milan, "pods", f"{name}-rome") == before
     assert len(ready_pods(rome, name)) == 2
 
@@ -152,7 +152,7 @@ def test_the_tenant_namespace_deleted_at_the_provider(running: Site) -> None:
     rome, milan, name = running
     milan.kubectl("delete", "namespace", AWAY, "--timeout=90s", timeout=100)
     eventually(lambda: milan.get("namespace", f"{name}-rome") is None, within=60, what="the twin's end")
-    eventually(lambda: milan.get("foreigncluster", "rome") is None, within=20, what="the summary's end")
+    eventually(lambda: milan.get("foreigncluster", "rome") is None, within=60, what="the summary's end")
     assert not milan.items("clusterrolebindings", "-l", "liqo.io/remote-cluster-id=rome")
     eventually(lambda: not ready_pods(rome, name), within=60, what="pods that are not ready")
 

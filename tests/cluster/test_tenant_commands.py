@@ -55,7 +55,7 @@ def test_a_cordoned_consumer_keeps_its_pods_and_gets_no_more(consumer: tuple[Clu
     provider(milan, "cordon", "tenant", "rome")
     assert quota_is_cordoned(milan)
     scale(rome, name, 2)
-    eventually(lambda: len(rome.items("pods", "-n", name)) == 2, within=20, what="the second pod")
+    eventually(lambda: len(rome.items("pods", "-n", name)) == 2, within=60, what="the second pod")
     assert len(ready_pods(rome, name)) == 1
     assert len(milan.items("shadowpods", "-n", twin)) == 1
     provider(milan, "uncordon", "tenant", "rome")

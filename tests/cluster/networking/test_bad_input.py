@@ -174,7 +174,7 @@ def announce(rome: Cluster, *pods: str) -> dict[str, str]:
     rome.apply(
         written("Configuration", {"remote": {"cidr": {"pod": list(pods), "external": ["10.70.0.0/16"]}}})
     )
-    eventually(lambda: verdict(rome, STRANGER, HOME), within=20, what=f"a word about {pods}")
+    eventually(lambda: verdict(rome, STRANGER, HOME), within=60, what=f"a word about {pods}")
     return verdict(rome, STRANGER, HOME) or {}
 
 
@@ -198,7 +198,7 @@ def test_announcements_that_cannot_be_are_told_in_the_condition_and_route_nothin
         assert "remote" not in found["status"], "nobody may route by a range that is refused"
         assert reason == "PoolsExhausted" or not stranger.items("networks.ipam.liqo.io", "-n", HOME)
     stranger.kubectl("delete", "configurations.networking.liqo.io", "--all", "-n", HOME)
-    eventually(lambda: objects(stranger) == before, within=20, what="the same objects as before")
+    eventually(lambda: objects(stranger) == before, within=60, what="the same objects as before")
 
 
 def test_our_own_ranges_announced_by_a_peer_are_seen_elsewhere(stranger: Cluster) -> None:
@@ -210,7 +210,7 @@ def test_our_own_ranges_announced_by_a_peer_are_seen_elsewhere(stranger: Cluster
     announce(stranger, *sorted(own))
     eventually(
         lambda: (verdict(stranger, STRANGER, HOME) or {}).get("status") == "True",
-        within=20,
+        within=60,
         what="ranges for the peer",
     )
     found = stranger.get("configuration.networking.liqo.io", STRANGER, "-n", HOME)
@@ -236,9 +236,9 @@ def test_gateways_that_cannot_work_are_told_in_an_event_or_denied(stranger: Clus
         events = stranger.items("events", "-n", HOME, "--field-selector", f"involvedObject.name={STRANGER}")
         return [one["message"] for one in events if "spec.mtu: 100 cannot work; use 576" in one["message"]]
 
-    eventually(told, within=20, what="the event about the MTU")
+    eventually(told, within=60, what="the event about the MTU")
     stranger.kubectl("delete", "gatewayserver", STRANGER, "-n", HOME)
-    eventually(lambda: objects(stranger) == before, within=20, what="the same objects as before")
+    eventually(lambda: objects(stranger) == before, within=60, what="the same objects as before")
     endpoint["ports"] = [51840]
     with pytest.raises(AssertionError, match="give either port or ports"):
         stranger.apply(manifest)
@@ -296,7 +296,7 @@ def test_a_peer_that_turns_to_announcing_everything_gets_nothing(connected: Pair
         announce_pods("0.0.0.0/0")
         eventually(
             lambda: (verdict(rome, "milan", "liqo-tenant-milan") or {}).get("reason") == "InvalidRemoteCIDRs",
-            within=20,
+            within=60,
             what="the refusal",
         )
         assert ways() == before
@@ -305,7 +305,7 @@ def test_a_peer_that_turns_to_announcing_everything_gets_nothing(connected: Pair
         announce_pods(*kept["cidr"]["pod"])
     eventually(
         lambda: (verdict(rome, "milan", "liqo-tenant-milan") or {}).get("status") == "True",
-        within=20,
+        within=60,
         what="the ranges as before",
     )
     assert state(*connected) == state(*connected[::-1]) == "Connected"
@@ -333,7 +333,7 @@ def test_forged_answers_do_not_keep_a_dead_tunnel_alive(connected: Pair) -> None
     with forging(forger, "rome"):
         with forger.stopped():
             eventually(lambda: state(rome, milan) == "Error", within=40, what="the tunnel told as broken")
-        eventually(lambda: state(rome, milan) == "Connected", within=20, what="the tunnel again")
+        eventually(lambda: state(rome, milan) == "Connected", within=60, what="the tunnel again")
 
 
 def test_wireguard_of_a_kernel_that_has_none(apart: Pair) -> None:

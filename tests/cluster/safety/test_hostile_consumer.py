@@ -146,7 +146,7 @@ async def test_names_of_namespaces_that_are_not_the_consumers_to_have(stage: Sta
             eventually(lambda: phases() == wanted, within=30, what="all names refused but one")
             eventually(
                 lambda: milan.get("rolebinding", AWAY, "-n", "good-rome"),
-                within=15,
+                within=60,
                 what="the good one's binding",
             )
             new = [one for one in milan.items("rolebindings", "-A") if one["metadata"]["uid"] not in before]
@@ -172,7 +172,7 @@ async def test_a_renew_speaks_for_its_own_cluster_only(stage: Stage) -> None:
         try:
             for name, consumer in (("of-another", stage.other), ("of-milan", "milan"), ("own", "rome")):
                 await client.create(RENEWS.partial(), copy(name, {"consumerClusterID": consumer}), AWAY)
-            eventually(lambda: answer("own"), within=20, what="the answer to its own")
+            eventually(lambda: answer("own"), within=60, what="the answer to its own")
             assert answer("of-another") is None
             assert answer("of-milan") is None
         finally:
@@ -321,7 +321,7 @@ async def test_endpoints_that_are_not_the_consumers(stage: Stage) -> None:
 
     async with stage.client("slice") as client:
         await client.create(SHADOW_ENDPOINT_SLICES.partial(), manifest, stage.twin)
-        eventually(told, within=20, what="the event that says what is dropped")
+        eventually(told, within=60, what="the event that says what is dropped")
         made = milan.get("endpointslice", "points", "-n", stage.twin)
         assert made is None or not made["endpoints"]
         await client.delete(SHADOW_ENDPOINT_SLICES, "points", stage.twin)
