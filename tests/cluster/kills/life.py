@@ -57,9 +57,7 @@ class Life:
         Raises AssertionError where the end is not what it must be; the next run then starts from nothing.
         """
         self._bring_to_start(run.phase)
-        begin = time.monotonic()
-        struck = self._carry_out(run.phase, run)
-        return f"{struck}; {time.monotonic() - begin:.1f} s"
+        return self._carry_out(run.phase, run)
 
     def _bring_to_start(self, phase: Phase) -> None:
         """Carry out the phases before without a kill, from nothing where the clusters are elsewhere."""
@@ -84,14 +82,16 @@ class Life:
 
     def _carry_out(self, phase: Phase, run: Run | None) -> str:
         self._stage = None
+        begin = time.monotonic()
         strike = Strike(run)
         with strike.around():
             ACTIONS[phase](self._pair, strike)
+        acted = time.monotonic() - begin
         _await_none(lambda: self._find_gaps(phase), f"the end of {phase} ({strike.done})")
         if phase not in self._ends:
             self._ends[phase] = self._settle()
         self._stage = phase
-        return strike.done
+        return f"{strike.done}; done after {acted:.1f} s, at rest after {time.monotonic() - begin:.1f} s"
 
     def _take(self) -> Inventories:
         rome, milan = self._readers
