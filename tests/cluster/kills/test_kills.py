@@ -15,15 +15,20 @@ from tests.cluster.kills.life import Life
 from tests.cluster.kills.plan import LIFE, parse_seeds, plan_run
 from tests.cluster.support import Cluster, isthmus
 
-SEEDS = (*range(1, 201), *range(204, 204 + len(LIFE)))
-"""Two hundred for `make endurance`, and one whole life to look at by itself."""
+SEEDS = range(1, 201)
+"""What `make endurance` plays."""
+ONE_LIFE = range(204, 204 + len(LIFE))
+"""What `make test` plays: each phase once, from nothing to nothing."""
 
 
 def _seeds() -> list[object]:
     chosen = os.environ.get("ISTHMUS_KILL_SEED")
     if chosen:
         return [pytest.param(seed, id=str(seed)) for seed in parse_seeds(chosen)]
-    return [pytest.param(seed, id=str(seed), marks=pytest.mark.endurance) for seed in SEEDS]
+    return [
+        *(pytest.param(seed, id=str(seed)) for seed in ONE_LIFE),
+        *(pytest.param(seed, id=str(seed), marks=pytest.mark.endurance) for seed in SEEDS),
+    ]
 
 
 @pytest.fixture(scope="module")
