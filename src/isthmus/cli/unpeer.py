@@ -226,10 +226,17 @@ async def _await_drained(peering: Peering, nodes: Group, deadline: Deadline, cur
 
 
 async def _delete_namespaces(pair: Pair, progress: Progress, deadline: Deadline) -> None:
-    for cluster, namespace in ((pair.local, pair.local_namespace), (pair.remote, pair.remote_namespace)):
-        with step(progress, f"Tenant namespace {namespace} removed", cluster) as current:
-            group = Group(cluster, NAMESPACES, "", labels.TENANT_NAMESPACE, is_named(namespace))
-            await remove([group], deadline, current)
+    # Both at once: Kubernetes takes five seconds for each, whatever is in it.
+    sides = ((pair.local, pair.local_namespace), (pair.remote, pair.remote_namespace))
+    groups = [
+        Group(cluster, NAMESPACES, "", labels.TENANT_NAMESPACE, is_named(namespace))
+        for cluster, namespace in sides
+    ]
+    with progress.step("Tenant namespaces removed") as current:
+        for group in groups:
+            with explained(group.cluster, "removing the tenant namespace"):
+                await group.delete()
+        await await_gone(groups, deadline, current, _advice(pair))
 
 
 def _advice(pair: Pair) -> str:
