@@ -12,23 +12,18 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.kills.life import Life
-from tests.cluster.kills.plan import LIFE, parse_seeds, plan_run
+from tests.cluster.kills.plan import parse_seeds, plan_run
 from tests.cluster.support import Cluster, isthmus
 
 SEEDS = range(1, 201)
 """What `make endurance` plays."""
-ONE_LIFE = range(204, 204 + len(LIFE))
-"""What `make test` plays: each phase once, from nothing to nothing."""
 
 
 def _seeds() -> list[object]:
     chosen = os.environ.get("ISTHMUS_KILL_SEED")
     if chosen:
         return [pytest.param(seed, id=str(seed)) for seed in parse_seeds(chosen)]
-    return [
-        *(pytest.param(seed, id=str(seed)) for seed in ONE_LIFE),
-        *(pytest.param(seed, id=str(seed), marks=pytest.mark.endurance) for seed in SEEDS),
-    ]
+    return [pytest.param(seed, id=str(seed), marks=pytest.mark.endurance) for seed in SEEDS]
 
 
 @pytest.fixture(scope="module")
