@@ -10,6 +10,9 @@ from isthmus.install.network_values import AddressManagement
 from isthmus.install.ranges import (
     Evidence,
     NodeInfo,
+    OpenShiftNetwork,
+    OpenShiftRange,
+    OpenShiftStatus,
     RangeNode,
     RangeSpec,
     VersionStatus,
@@ -32,10 +35,19 @@ KUBEADM = "networking:\n  podSubnet: 10.1.0.0/16,fd00::/48\n  serviceSubnet: 10.
 FLAGS = ["kube-controller-manager", "--cluster-cidr=10.3.0.0/16", "--service-cluster-ip-range", "10.4.0.0/16"]
 
 
+OPENSHIFT = OpenShiftNetwork(
+    metadata=ObjectMeta(name="cluster"),
+    status=OpenShiftStatus(
+        cluster_network=[OpenShiftRange(cidr="10.128.0.0/14")], service_network=["172.30.0.0/16"]
+    ),
+)
+
+
 @pytest.mark.parametrize(
     ("evidence", "pods", "service"),
     [
         (Evidence(kubeadm=KUBEADM, commands=FLAGS), ["10.1.0.0/16"], "10.2.0.0/16"),
+        (Evidence(openshift=[OPENSHIFT], commands=FLAGS), ["10.128.0.0/14"], "172.30.0.0/16"),
         (Evidence(commands=FLAGS, service_cidrs=["10.5.0.0/16"]), ["10.3.0.0/16"], "10.4.0.0/16"),
         (
             Evidence(kube_proxy="clusterCIDR: 10.6.0.0/16", service_cidrs=["fd01::/108", "10.5.0.0/16"]),

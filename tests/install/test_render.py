@@ -78,6 +78,23 @@ def test_global_labels_and_annotations_are_on_everything_and_never_replace_ours(
     assert pod["annotations"]["note"] == "b"
 
 
+def test_placeholders_are_those_of_each_object() -> None:
+    manifests = rendered(
+        "common.globalLabels.kind=${kind}",
+        "common.globalAnnotations.track=x:${group}/${kind}:${namespace}/${name}",
+    )
+    noted = {(m["kind"], m["metadata"]["name"]): m["metadata"]["annotations"]["track"] for m in manifests}
+    assert noted["Deployment", "liqo-controller-manager"] == "x:apps/Deployment:liqo/liqo-controller-manager"
+    assert noted["RuntimeClass", "liqo"] == "x:node.k8s.io/RuntimeClass:/liqo"
+    assert noted["Service", "liqo-webhook"] == "x:/Service:liqo/liqo-webhook"
+    for workload in (controller(manifests), one(manifests, "DaemonSet", "liqo-fabric")):
+        assert workload["metadata"]["labels"]["kind"] == workload["kind"]
+        pod = workload["spec"]["template"]["metadata"]
+        assert pod["labels"]["kind"] == "Pod"
+        assert pod["annotations"]["track"] == f"x:/Pod:liqo/{workload['metadata']['name']}"
+        assert "kind" not in workload["spec"]["selector"]["matchLabels"]
+
+
 def test_order_of_application() -> None:
     kinds = [manifest["kind"] for manifest in rendered()]
     assert kinds[0] == "Namespace"

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from isthmus.cli import installation
 from isthmus.cli.cluster import connect
+from isthmus.cli.completed import complete_cluster_ids
 from isthmus.cli.errors import CommandError
 from isthmus.cli.execution import run
 from isthmus.cli.network_report import render_own_network, render_peer_network
@@ -17,6 +19,15 @@ from isthmus.cli.queries import as_text, pick
 from isthmus.cli.report import report_cluster, report_peers
 from isthmus.cli.tables import print_document, render_fields, render_table
 from isthmus.kube.credentials import Credentials
+
+
+def _complete(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    given = context.params.get("what") or ()
+    if given:
+        return complete_cluster_ids(context, parameter, incomplete)
+    return [CompletionItem("peer")] if "peer".startswith(incomplete) else []
 
 
 @click.command(
@@ -32,7 +43,7 @@ from isthmus.kube.credentials import Credentials
         "isthmus info peer milan --get offloading.virtualnodes",
     )
 )
-@click.argument("what", metavar="[peer [ID]...]", nargs=-1)
+@click.argument("what", metavar="[peer [ID]...]", nargs=-1, shell_complete=_complete)
 @click.option(
     "-g", "--get", "get", metavar="PATH", default="", help="One field by its path, such as local.clusterid."
 )

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import click
 from msgspec import Struct, field
 
+from isthmus.api import placeholders
 from isthmus.cli.parameters import is_label_key
 from isthmus.kube.client import Client
 from isthmus.kube.objects import Manifest, Object
@@ -23,7 +24,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=Object)
 
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_PLACEHOLDER = re.compile(r"\$\{(group|kind|namespace|name)\}")
 
 
 class Marks(Struct, frozen=True):
@@ -84,7 +84,7 @@ def parse_marks(texts: tuple[str, ...], *, are_labels: bool) -> dict[str, str]:
         key, equals, value = part.partition("=")
         if not equals or not is_label_key(key):
             raise ValueError(f'"{part}" is no pair of key and value: write key=value, for instance team=a')
-        if are_labels and not _LABEL_VALUE.fullmatch(_PLACEHOLDER.sub("x", value)):
+        if are_labels and not _LABEL_VALUE.fullmatch(placeholders.sample(value)):
             raise ValueError(
                 f'{key}: "{value}" cannot be the value of a label: at most 63 letters, digits, dashes, dots and '
                 "underscores; an annotation takes any text"
@@ -114,9 +114,7 @@ def marked(resource: Resource[Any], manifest: Manifest, marks: Marks | None = No
     }
     added = {}
     for kind, values in (("labels", marks.labels), ("annotations", marks.annotations)):
-        filled = {
-            key: _PLACEHOLDER.sub(lambda match: str(facts[match[1]]), value) for key, value in values.items()
-        }
+        filled = {key: placeholders.fill(value, facts) for key, value in values.items()}
         if filled:
             added[kind] = {**filled, **metadata.get(kind, {})}
     return {**manifest, "metadata": {**metadata, **added}}

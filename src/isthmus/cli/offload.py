@@ -15,6 +15,7 @@ from isthmus.api import names
 from isthmus.api.offloading import NAMESPACE_OFFLOADINGS, NamespaceOffloading
 from isthmus.cli import installation
 from isthmus.cli.cluster import Cluster, connect, explained, step
+from isthmus.cli.completed import complete_namespaces
 from isthmus.cli.errors import CommandError
 from isthmus.cli.execution import run
 from isthmus.cli.marks import mark_options, marked
@@ -68,7 +69,7 @@ def offload() -> None:
         "isthmus offload namespace --ns-selector team=blue --namespace-mapping-strategy EnforceSameName",
     )
 )
-@click.argument("names_", metavar="[NAMESPACE]...", nargs=-1)
+@click.argument("names_", metavar="[NAMESPACE]...", nargs=-1, shell_complete=complete_namespaces)
 @click.option(
     "--namespace-mapping-strategy",
     type=MAPPING,

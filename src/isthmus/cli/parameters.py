@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from isthmus.api import names, quantity
 
@@ -134,6 +135,14 @@ class ClusterId(click.ParamType[str]):
         if not names.is_dns_label(str(value)):
             self.fail(f'"{value}" is no DNS label: {DNS_LABEL_RULE}', param, ctx)
         return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """The ids that the local cluster knows."""
+        from isthmus.cli.completed import complete_cluster_ids
+
+        return complete_cluster_ids(ctx, param, incomplete)
 
 
 DNS_LABEL_RULE = "use 1 to 63 small letters, digits and dashes, with a letter or digit first and last"

@@ -11,6 +11,7 @@ import importlib
 from typing import Any, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from isthmus.cli.options import examples
 
@@ -27,6 +28,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "install": Entry("isthmus.cli.install", "Install Isthmus in a cluster, or upgrade it."),
         "uninstall": Entry("isthmus.cli.uninstall", "Remove Isthmus from a cluster."),
         "version": Entry("isthmus.cli.version", "Show the version here and in the cluster."),
+        "completion": Entry(
+            "isthmus.cli.completion", "Print the script with which a shell completes commands."
+        ),
     },
     "Peering": {
         "peer": Entry("isthmus.cli.peer", "Let this cluster use the resources of another."),
@@ -79,7 +83,8 @@ def take_global_flags(command: click.Command) -> None:
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             take_global_flags(inner)
-        return
+        if not command.invoke_without_command:
+            return
     present = {name for parameter in command.params for name in parameter.opts}
     for flag, switch in GLOBAL_FLAGS.items():
         if flag not in present:
@@ -116,6 +121,15 @@ class LazyGroup(click.Group):
             advice = f', did you mean "{near[0]}"?' if near else f"; there are {', '.join(ENTRIES)}"
             raise click.UsageError(f'unknown command "{args[0]}"{advice}', ctx)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """As click does, without importing a command to complete its name."""
+        named = [
+            CompletionItem(name, help=entry.summary)
+            for name, entry in ENTRIES.items()
+            if name.startswith(incomplete)
+        ]
+        return named + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by what they are for."""

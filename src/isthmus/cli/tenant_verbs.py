@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from isthmus.cli.cluster import explained
+from isthmus.cli.completed import complete_cluster_ids
 from isthmus.cli.execution import run
 from isthmus.cli.manual import one_cluster, open_cluster, remote_cluster_id_option
 from isthmus.cli.options import confirm, confirm_option, examples, timeout_option
@@ -58,7 +59,7 @@ def activate() -> None:
 
 def _add_tenant(group: click.Group, change: Change, text: str, *, destructive: bool = False) -> None:
     @group.command(name="tenant", help=text, epilog=examples(f"isthmus {change.verb} tenant rome"))
-    @click.argument("consumer", metavar="ID")
+    @click.argument("consumer", metavar="ID", shell_complete=complete_cluster_ids)
     @timeout_option("2m")
     @one_cluster
     @confirm_option

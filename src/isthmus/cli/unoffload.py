@@ -11,6 +11,7 @@ from isthmus.api import names
 from isthmus.api.offloading import NAMESPACE_OFFLOADINGS, NamespaceOffloading
 from isthmus.cli import installation
 from isthmus.cli.cluster import Cluster, connect, explained, step
+from isthmus.cli.completed import complete_namespaces
 from isthmus.cli.execution import run
 from isthmus.cli.namespaces import pick_namespaces
 from isthmus.cli.offload import failures
@@ -40,7 +41,7 @@ def unoffload() -> None:
         "isthmus unoffload namespace --ns-selector team=blue --skip-confirm",
     )
 )
-@click.argument("names_", metavar="[NAMESPACE]...", nargs=-1)
+@click.argument("names_", metavar="[NAMESPACE]...", nargs=-1, shell_complete=complete_namespaces)
 @click.option("--ns-selector", metavar="SELECTOR", default="", help="Labels of the namespaces to take back.")
 @cluster_options
 @namespace_option

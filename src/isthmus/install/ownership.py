@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from isthmus.api import labels
+from isthmus.api import labels, placeholders
 from isthmus.install.values import Values
 from isthmus.kube.objects import Manifest
 
@@ -24,12 +24,35 @@ OWN_SELECTOR = f"{labels.APP_INSTANCE}={INSTANCE},{labels.APP_MANAGED_BY}={MANAG
 def marked(manifest: Manifest, values: Values) -> Manifest:
     """The manifest with the labels of the installation and those the user wants on every object."""
     metadata: dict[str, Any] = dict(manifest["metadata"])
+    facts = {
+        "group": manifest["apiVersion"].rpartition("/")[0],
+        "kind": manifest["kind"],
+        "namespace": metadata.get("namespace", ""),
+        "name": metadata["name"],
+    }
     own = {**values.common.global_labels, **metadata.get("labels", {}), **OWN_LABELS}
-    metadata["labels"] = dict(sorted(own.items()))
+    metadata["labels"] = _filled(own, facts)
     annotations = {**values.common.global_annotations, **metadata.get("annotations", {})}
     if annotations:
-        metadata["annotations"] = dict(sorted(annotations.items()))
-    return {**manifest, "metadata": metadata}
+        metadata["annotations"] = _filled(annotations, facts)
+    return _with_filled_template({**manifest, "metadata": metadata}, facts)
+
+
+def _with_filled_template(manifest: Manifest, facts: dict[str, str]) -> Manifest:
+    """The same with the placeholders of its pods filled in; only workloads have pods."""
+    if manifest["kind"] not in ("Deployment", "DaemonSet"):
+        return manifest
+    spec = manifest["spec"]
+    of_pods = {**facts, "group": "", "kind": "Pod"}
+    metadata = {
+        key: _filled(value, of_pods) if key in ("labels", "annotations") else value
+        for key, value in spec["template"]["metadata"].items()
+    }
+    return {**manifest, "spec": {**spec, "template": {**spec["template"], "metadata": metadata}}}
+
+
+def _filled(pairs: dict[str, str], facts: dict[str, str]) -> dict[str, str]:
+    return {key: placeholders.fill(value, facts) for key, value in sorted(pairs.items())}
 
 
 def is_own(object_labels: dict[str, str]) -> bool:

@@ -1,8 +1,9 @@
 """Which ranges a cluster's pods and Services have, where the user does not say so. Reads only.
 
-Asked in this order: what kubeadm recorded, the flags of control-plane pods, kube-proxy's configuration, ServiceCIDR
-objects, what k3s takes unless told otherwise, what an earlier installation found. The nodes' own ranges come last,
-for they only hint at the whole: that answer is a guess, and said to be one. Whatever cannot be read is passed over.
+Asked in this order: what kubeadm recorded, OpenShift's object Network, the flags of control-plane pods, kube-proxy's
+configuration, ServiceCIDR objects, what k3s takes unless told otherwise, what an earlier installation found. The
+nodes' own ranges come last, for they only hint at the whole: that answer is a guess, and said to be one. Whatever
+cannot be read is passed over.
 """
 
 from __future__ import annotations
@@ -91,10 +92,35 @@ _SERVICE_CIDRS = Resource(
 )
 
 
+class OpenShiftRange(Base, frozen=True, kw_only=True):
+    """One of the ranges of pods."""
+
+    cidr: str = ""
+
+
+class OpenShiftStatus(Base, frozen=True, kw_only=True):
+    """The ranges that are in force."""
+
+    cluster_network: list[OpenShiftRange] = field(default_factory=list)
+    service_network: list[str] = field(default_factory=list)
+
+
+class OpenShiftNetwork(Object, frozen=True, kw_only=True):
+    """The object in which OpenShift keeps the ranges of a cluster."""
+
+    status: OpenShiftStatus = field(default_factory=OpenShiftStatus)
+
+
+_OPENSHIFT_NETWORKS = Resource(
+    "config.openshift.io", "v1", "networks", "Network", OpenShiftNetwork, namespaced=False
+)
+
+
 class Evidence(Struct, frozen=True, kw_only=True):
     """What a cluster tells about its ranges; the texts are YAML, "" where there is none."""
 
     kubeadm: str = ""
+    openshift: list[OpenShiftNetwork] = []
     kube_proxy: str = ""
     commands: list[str] = []
     """Every word of the commands of control-plane pods."""
@@ -142,8 +168,10 @@ def conclude(evidence: Evidence) -> Ranges:
     proxy = _yaml(evidence.kube_proxy)
     k3s = any("+k3s" in node.status.node_info.kubelet_version for node in evidence.nodes)
     recorded = _group(evidence.recorded, "ipam")
+    openshift = [one.status for one in evidence.openshift]
     pods = (
         _ranges(kubeadm.get("podSubnet"))
+        or _ranges(",".join(part.cidr for one in openshift for part in one.cluster_network))
         or _ranges(flag_value(evidence.commands, POD_FLAG))
         or _ranges(proxy.get("clusterCIDR"))
         or (_k3s_pods(evidence.nodes) if k3s else [])
@@ -151,6 +179,7 @@ def conclude(evidence: Evidence) -> Ranges:
     )
     services = (
         _ranges(kubeadm.get("serviceSubnet"))
+        or _ranges(",".join(part for one in openshift for part in one.service_network))
         or _ranges(flag_value(evidence.commands, SERVICE_FLAG))
         or _ranges(",".join(evidence.service_cidrs))
         or ([K3S_SERVICES] if k3s else [])
@@ -230,6 +259,7 @@ async def _gather(client: Client, recorded: Tree) -> Evidence:
     containers = [one for pod in pods if _is_control_plane(pod) for one in pod.spec.containers]
     return Evidence(
         kubeadm=await _setting(client, "kubeadm-config", "ClusterConfiguration"),
+        openshift=await _listed(client, _OPENSHIFT_NETWORKS),
         kube_proxy=await _setting(client, "kube-proxy", "config.conf"),
         commands=[word for one in containers for word in [*one.command, *one.args]],
         service_cidrs=[cidr for one in await _listed(client, _SERVICE_CIDRS) for cidr in one.spec.cidrs],

@@ -9,11 +9,13 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from isthmus.install.api_server import with_address
 from isthmus.install.apply import apply_all, apply_together, prune, wait_established
 from isthmus.install.errors import InstallError
 from isthmus.install.fabric import end_fabric, has_fabric, wait_for_fabric
 from isthmus.install.network_changes import check_changes, drop_changed
 from isthmus.install.permissions import APPLY, check_permissions, check_roles
+from isthmus.install.prechecks import Checks, check_cluster
 from isthmus.install.progress import Progress
 from isthmus.install.ranges import with_ranges
 from isthmus.install.readiness import wait_for_controller, wait_for_webhooks
@@ -43,28 +45,33 @@ def choose_cluster_id(values: Values, existing: str) -> Values:
     return values.with_cluster_id(wanted or existing or f"cluster-{secrets.token_hex(4)}")
 
 
+async def complete(client: Client, values: Values, found: Survey) -> tuple[Values, list[str]]:
+    """The values with what only the cluster can tell: its id, its ranges, its API server's address; and what to tell
+    about how that was found.
+
+    Raises InstallError naming the flag where it cannot be found out.
+    """
+    values = choose_cluster_id(values, found.cluster_id)
+    values, guess = await with_ranges(client, values, found.values)
+    values, address = await with_address(client, values, found.values)
+    return values, [text for text in (guess, address) if text]
+
+
 async def install(
-    client: Client, values: Values, namespace: str, version: str, timeout: float, progress: Progress
+    client: Client,
+    values: Values,
+    namespace: str,
+    version: str,
+    timeout: float,
+    progress: Progress,
+    checks: Checks,
 ) -> str:
     """Install or upgrade, and wait until it works; returns the cluster's id.
 
     Raises InstallError, or an error of the client.
     """
     deadline = Deadline(timeout)
-    with progress.step("Checking the cluster") as step:
-        found = await survey(client, namespace)
-        values = choose_cluster_id(values, found.cluster_id)
-        # What is missing yet, ranges, changes neither the kinds nor the roles.
-        manifests = render(values, namespace, version)
-        await check_permissions(client, manifests, APPLY)
-        await check_roles(client, manifests)
-        values, guess = await with_ranges(client, values, found.values)
-        manifests = render(values, namespace, version)
-        await check_changes(client, values, manifests, namespace)
-        leaving = not values.networking.enabled and await has_fabric(client, namespace)
-        step.title = f"Kubernetes {found.kubernetes}, {_what(found, version)}"
-    for text in [*([guess] if guess else []), *changed_values(found.values, tree(values))]:
-        progress.note(text)
+    values, manifests, leaving = await _prepare(client, values, namespace, version, progress, checks)
     # Agents that have to leave their nodes still need what they are allowed by.
     await _apply(client, manifests, namespace, deadline, progress, pruning=not leaving)
     with progress.step("Waiting for the controller") as step:
@@ -80,6 +87,31 @@ async def install(
             await wait_for_webhooks(client, values, namespace, deadline, step)
             step.title = "The API server reaches the admission webhooks"
     return values.cluster_id
+
+
+async def _prepare(
+    client: Client, values: Values, namespace: str, version: str, progress: Progress, checks: Checks
+) -> tuple[Values, list[Manifest], bool]:
+    """Find out all that can be wrong; the values completed, what they are rendered to, and whether the nodes are to
+    lose the network that they have."""
+    with progress.step("Checking the cluster") as step:
+        found = await survey(client, namespace)
+        # What is missing yet, ranges and an address, changes neither the kinds nor the roles.
+        values = choose_cluster_id(values, found.cluster_id)
+        manifests = render(values, namespace, version)
+        await check_permissions(client, manifests, APPLY)
+        await check_roles(client, manifests)
+        values, told = await complete(client, values, found)
+        doubt = await check_cluster(client, values, checks)
+        manifests = render(values, namespace, version)
+        await check_changes(client, values, manifests, namespace)
+        leaving = not values.networking.enabled and await has_fabric(client, namespace)
+        step.title = f"Kubernetes {found.kubernetes}, {_what(found, version)}"
+    for text in [*told, *changed_values(found.values, tree(values))]:
+        progress.note(text)
+    if doubt:
+        progress.warn(doubt)
+    return values, manifests, leaving
 
 
 async def leave_nodes(client: Client, namespace: str, deadline: Deadline, progress: Progress) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from isthmus.api import names
+from isthmus.api import names, placeholders
 from isthmus.install.errors import InstallError
 from isthmus.install.extra_args import api_server_check_interval
 from isthmus.install.network_validation import check_networking, check_proxy, check_ranges
@@ -171,7 +171,8 @@ def _check_metadata(values: Values) -> None:
     )
     for name, pairs in labels:
         for key, value in pairs.items():
-            if _LABEL_KEY.fullmatch(key) is None or _LABEL_VALUE.fullmatch(str(value)) is None:
+            text = placeholders.sample(str(value)) if name == "common.globalLabels" else str(value)
+            if _LABEL_KEY.fullmatch(key) is None or _LABEL_VALUE.fullmatch(text) is None:
                 raise InstallError(f'value {name}: "{key}={value}" is no label')
 
 

@@ -216,6 +216,18 @@ class Common(Section, frozen=True, kw_only=True):
     global_annotations: dict[str, str] = field(default_factory=dict)
 
 
+class Kernel(Section, frozen=True, kw_only=True):
+    """Whether the kernels of the nodes are checked before anything is written."""
+
+    enabled: bool = True
+
+
+class Requirements(Section, frozen=True, kw_only=True):
+    """What is asked of the cluster before anything is written."""
+
+    kernel: Kernel = field(default_factory=Kernel)
+
+
 class Values(Section, frozen=True, kw_only=True):
     """The values of one installation."""
 
@@ -234,6 +246,7 @@ class Values(Section, frozen=True, kw_only=True):
     metrics: Metrics = field(default_factory=Metrics)
     proxy: Proxy = field(default_factory=Proxy)
     common: Common = field(default_factory=Common)
+    requirements: Requirements = field(default_factory=Requirements)
 
     @property
     def cluster_id(self) -> str:
@@ -261,6 +274,12 @@ class Values(Section, frozen=True, kw_only=True):
         """The same values for a cluster with those ranges."""
         ipam = msgspec.structs.replace(self.ipam, pod_cidrs=pod_cidrs, service_cidr=service_cidr)
         return msgspec.structs.replace(self, ipam=ipam)
+
+    def with_address(self, address: str) -> Values:
+        """The same values for a cluster whose API server peers reach at that URL."""
+        return msgspec.structs.replace(
+            self, api_server=msgspec.structs.replace(self.api_server, address=address)
+        )
 
 
 def tree(values: Values) -> Tree:
