@@ -9,10 +9,18 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from datetime import timedelta
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from isthmus.lab import cgroups, node
 from isthmus.lab.plan import Site, site_from_environment
@@ -30,9 +38,11 @@ pytestmark = [
 ]
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
+def run(*words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = os.environ | ENVIRONMENT
-    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, env=environment, check=False)
+    return subprocess.run(
+        [*COMMAND, *words], input=stdin, capture_output=True, text=True, env=environment, check=False
+    )
 
 
 def remains(site: Site) -> list[str]:
@@ -62,6 +72,81 @@ def _cleared() -> Iterator[None]:
     assert remains(SITE) == []
 
 
+def check_what_is_shown() -> None:
+    printed = run("kubeconfig", "rome").stdout
+    assert "server: https://172.24.1.1:6443" in printed
+    wrong = run("kubeconfig", "milan")
+    assert (wrong.returncode, "milan" in wrong.stderr, "rome" in wrong.stderr) == (1, True, True)
+    title, row, *more = run("status").stdout.splitlines()
+    assert title.split() == ["CLUSTER", "VERSION", "API", "SERVER", "NODES", "STATE"]
+    assert row.split()[2:] == ["https://172.24.1.1:6443", "rome-worker-1", "(172.24.1.11)", "up"]
+    assert more == []
+
+
+def check_images_are_loaded() -> None:
+    """By name, into the nodes of one cluster; what is no image is told."""
+    done = run("images", "load", "localhost/isthmus-test:latest", "--cluster", "rome")
+    assert "localhost/isthmus-test:latest loaded into rome-worker-1" in done.stderr
+    for words, said in (
+        (("images", "load", "absent.tar"), "there is no file 'absent.tar'"),
+        (("images", "load", "localhost/isthmus-test:latest", "--cluster", "milan"), "milan"),
+    ):
+        wrong = run(*words)
+        assert wrong.returncode == 1
+        assert said in wrong.stderr
+        assert "Traceback" not in wrong.stderr
+
+
+def check_a_crashed_node_comes_back() -> None:
+    """Its pod too, whose container starts anew; nothing of the kernel's state is kept."""
+    assert run("exec", "rome-worker-1", "--", "ip", "link", "add", "lost", "type", "dummy").returncode == 0
+    done = run("reboot", "rome-worker-1")
+    assert done.returncode == 0, done.stderr
+    assert "lost" not in run("exec", "rome-worker-1", "--", "ip", "link").stdout
+    waited = run("kubectl", "rome", "wait", "--for=jsonpath={.status.containerStatuses[0].restartCount}=1",
+                 "pod/pod", "--timeout=90s")  # fmt: skip
+    assert waited.returncode == 0, waited.stderr
+    wrong = run("reboot", "milan-worker-1")
+    assert (wrong.returncode, "there are rome-worker-1" in wrong.stderr) == (1, True)
+
+
+def signed_life(cluster: str) -> timedelta:
+    """How long a client's certificate is valid that the cluster signs."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "somebody")])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    manifest = {
+        "apiVersion": "certificates.k8s.io/v1",
+        "kind": "CertificateSigningRequest",
+        "metadata": {"name": "somebody"},
+        "spec": {
+            "request": b64encode(request.public_bytes(Encoding.PEM)).decode(),
+            "signerName": "kubernetes.io/kube-apiserver-client",
+            "usages": ["client auth"],
+        },
+    }
+    run("kubectl", cluster, "create", "-f", "-", stdin=json.dumps(manifest))
+    run("kubectl", cluster, "certificate", "approve", "somebody")
+    path = "jsonpath={.status.certificate}"
+    run("kubectl", cluster, "wait", f"--for={path}", "csr/somebody", "--timeout=30s")
+    signed = run("kubectl", cluster, "get", "csr", "somebody", "-o", path).stdout
+    certificate = x509.load_pem_x509_certificate(b64decode(signed))
+    return certificate.not_valid_after_utc - certificate.not_valid_before_utc
+
+
+@pytest.mark.usefixtures("_cleared")
+def test_disjoint_clusters_whose_certificates_live_minutes() -> None:
+    wrong = run("up", "--certificate-life", "soon")
+    assert (wrong.returncode, "--certificate-life 'soon' is no duration" in wrong.stderr) == (1, True)
+    done = run("up", "--clusters", "2", "--workers", "1", "--disjoint", "--certificate-life", "10m")
+    assert done.returncode == 0, done.stderr
+    path = "jsonpath={.items[*].spec.podCIDR}"
+    found = [run("kubectl", name, "get", "nodes", "-o", path).stdout for name in ("rome", "milan")]
+    assert len({IPv4Network(text).supernet(new_prefix=16) for text in found}) == 2
+    # The signer dates back by five minutes.
+    assert signed_life("milan") < timedelta(minutes=20)
+
+
 @pytest.mark.usefixtures("_cleared")
 def test_a_lab_runs_pods_and_goes_without_a_trace() -> None:
     points = node.missing_mount_points()
@@ -77,6 +162,10 @@ def test_a_lab_runs_pods_and_goes_without_a_trace() -> None:
     looked = run("kubectl", "rome", "exec", "pod", "--", "nslookup", "kubernetes.default.svc.cluster.local")
     assert "10.96.0.1" in looked.stdout
     assert run("exec", "rome-worker-1", "--", "hostname").stdout == "rome-worker-1\n"
+    assert "172.24.1.1/" in run("exec", "rome", "--", "ip", "-4", "-o", "addr").stdout
+    check_what_is_shown()
+    check_images_are_loaded()
+    check_a_crashed_node_comes_back()
     # As after a reboot: everything recorded, nothing alive.
     cgroups.end(SITE.cgroup)
     status = json.loads(run("status", "-o", "json").stdout)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from isthmus import lab
+from tests.cluster.installation.commands import install, uninstall
 from tests.cluster.support import Cluster, isthmus, lab_cluster
 
 ENVIRONMENT = {"ISTHMUS_LAB_NAME": "install", "ISTHMUS_LAB_NETWORK": "10.214.0.0/16"}
@@ -37,6 +38,20 @@ def small() -> Iterator[Cluster]:
     """One cluster with the image of Isthmus and nothing else."""
     with lab_apart(ENVIRONMENT) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def empty(small: Cluster) -> Cluster:
+    """The cluster with nothing of Isthmus in it."""
+    uninstall(small, "--purge")
+    return small
+
+
+@pytest.fixture
+def installed_small(small: Cluster) -> Cluster:
+    """The cluster with Isthmus in it, whatever the test before did."""
+    install(small, "--timeout", "120s")
+    return small
 
 
 @pytest.fixture

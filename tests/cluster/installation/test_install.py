@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.cluster.installation.commands import install, refuse, remains, uninstall
 from tests.cluster.support import Cluster, CommandError, eventually, isthmus
 
 OnNode = Callable[..., str]
@@ -19,23 +20,6 @@ APPLIED = (
     "wggatewayservertemplates,wggatewayclienttemplates,validatingwebhookconfigurations,"
     "validatingadmissionpolicies,validatingadmissionpolicybindings"
 )
-
-
-def install(cluster: Cluster, *arguments: str) -> str:
-    """Install; returns what was said about it."""
-    return isthmus("install", "--kubeconfig", str(cluster.kubeconfig), *arguments).stderr
-
-
-def refuse(cluster: Cluster, *arguments: str) -> str:
-    """A command that must fail; returns its one error."""
-    done = isthmus(*arguments, "--kubeconfig", str(cluster.kubeconfig), check=False)
-    assert done.returncode in (1, 2), done
-    assert done.stdout == ""
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "fault of isthmus" not in done.stderr
-    return errors[0]
 
 
 def versions(cluster: Cluster) -> dict[str, str]:
@@ -49,35 +33,6 @@ def versions(cluster: Cluster) -> dict[str, str]:
         )
         for item in cluster.items(APPLIED, "-A", "-l", OURS)
     }
-
-
-def uninstall(cluster: Cluster, *arguments: str) -> str:
-    return isthmus("uninstall", "--skip-confirm", "--kubeconfig", str(cluster.kubeconfig), *arguments).stderr
-
-
-def remains(cluster: Cluster) -> list[str]:
-    """Whatever of Isthmus is in the cluster, cluster-wide objects and namespaces."""
-    kinds = (
-        "namespaces,customresourcedefinitions,clusterroles,clusterrolebindings,runtimeclasses,nodes,"
-        "mutatingwebhookconfigurations,validatingwebhookconfigurations,certificatesigningrequests,"
-        "validatingadmissionpolicies,validatingadmissionpolicybindings"
-    )
-    names = cluster.kubectl("get", kinds, "-o", "name").stdout.splitlines()
-    return [name for name in names if "liqo" in name or "isthmus" in name]
-
-
-@pytest.fixture
-def empty(small: Cluster) -> Cluster:
-    """The cluster with nothing of Isthmus in it."""
-    uninstall(small, "--purge")
-    return small
-
-
-@pytest.fixture
-def installed_small(small: Cluster) -> Cluster:
-    """The cluster with Isthmus in it, whatever the test before did."""
-    install(small, "--timeout", "120s")
-    return small
 
 
 def test_install_is_ready_when_it_says_so_and_repeating_it_changes_nothing(empty: Cluster) -> None:
