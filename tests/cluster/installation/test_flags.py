@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.cluster.installation.commands import install, refuse, remains
-from tests.cluster.support import ISTHMUS, Cluster, CommandError, isthmus
+from tests.cluster.support import ISTHMUS, Cluster, CommandError, eventually, isthmus
 
 HOST = "10.214.0.1"
 """The machine itself, as the small lab sees it: no certificate of the cluster names it."""
@@ -53,8 +53,11 @@ def old_node(installed_small: Cluster) -> Iterator[Cluster]:
     """The cluster with a second node, which runs nothing, whose kernel is from 2018."""
     cluster = installed_small
     cluster.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "old"}})
-    status = json.dumps({"status": {"nodeInfo": {"kernelVersion": "4.19.0-27-amd64"}}})
-    cluster.kubectl("patch", "node", "old", "--subresource=status", "--type=merge", "-p", status)
+    # With room for a pod, as any node has: else its agent would not even be bound to it.
+    room = {"cpu": "1", "memory": "1Gi", "pods": "10"}
+    status = {"nodeInfo": {"kernelVersion": "4.19.0-27-amd64"}, "capacity": room, "allocatable": room}
+    patch = ("--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+    cluster.kubectl("patch", "node", "old", *patch)
     yield cluster
     cluster.kubectl("delete", "node", "old", "--ignore-not-found")
 
@@ -72,7 +75,7 @@ def test_a_node_with_an_old_kernel_is_found_before_anything_is_written(old_node:
 @contextmanager
 def forwarded(host: str, cluster: Cluster) -> Iterator[str]:
     """The cluster's API server at another address, as behind a port forwarding; its URL."""
-    target = cluster.server.removeprefix("https://").rsplit(":", 1)
+    host_of_it, port = cluster.server.removeprefix("https://").rsplit(":", 1)
 
     def copy(source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
@@ -81,13 +84,18 @@ def forwarded(host: str, cluster: Cluster) -> Iterator[str]:
         with suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
 
+    def carry(near: socket.socket) -> None:
+        with near, socket.create_connection((host_of_it, int(port))) as far:
+            back = threading.Thread(target=copy, args=(far, near), daemon=True)
+            back.start()
+            copy(near, far)
+            back.join()
+
     def serve(listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
                 near, _ = listener.accept()
-                far = socket.create_connection((target[0], int(target[1])))
-                for pair in ((near, far), (far, near)):
-                    threading.Thread(target=copy, args=pair, daemon=True).start()
+                threading.Thread(target=carry, args=(near,), daemon=True).start()
 
     with socket.create_server((host, 0)) as listener:
         threading.Thread(target=serve, args=(listener,), daemon=True).start()
@@ -247,24 +255,31 @@ def complete(cluster: Cluster, *words: str) -> list[str]:
     return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
 
-def test_names_in_the_cluster_are_completed(installed_small: Cluster) -> None:
-    peer = {
-        "apiVersion": "core.liqo.io/v1beta1",
-        "kind": "ForeignCluster",
-        "metadata": {"name": "oslo"},
-        "spec": {"clusterID": "oslo"},
-    }
-    assert "kube-system" in complete(installed_small, "isthmus", "offload", "namespace", "kube-s")
-    with_flag = ("isthmus", "unoffload", "namespace", "--kubeconfig", str(installed_small.kubeconfig), "def")
-    assert complete(installed_small, *with_flag) == ["default"]
-    installed_small.apply(peer)
-    try:
-        for words in (
-            ("info", "peer", ""),
-            ("force", "unpeer", "o"),
-            ("cordon", "tenant", ""),
-            ("get", "nonce", "--remote-cluster-id", "os"),
-        ):
-            assert complete(installed_small, "isthmus", *words) == ["oslo"]
-    finally:
-        installed_small.kubectl("delete", "foreignclusters.core.liqo.io", "oslo", "--wait=false")
+@pytest.fixture
+def acquainted(installed_small: Cluster) -> Iterator[Cluster]:
+    """The cluster with all that one side can do by itself towards a peer called oslo."""
+    own = ("--kubeconfig", str(installed_small.kubeconfig))
+    peer = ("--remote-cluster-id", "oslo")
+    ranges = ("--remote-pod-cidr", "10.20.0.0/16", "--remote-external-cidr", "10.71.0.0/16")
+    isthmus("create", "nonce", *own, *peer)
+    isthmus("create", "configuration", *own, *peer, *ranges)
+    eventually(
+        lambda: installed_small.get("foreignclusters.core.liqo.io", "oslo"),
+        within=30,
+        what="the ForeignCluster",
+    )
+    yield installed_small
+    isthmus("force", "unpeer", "oslo", "--skip-confirm", *own)
+
+
+def test_names_in_the_cluster_are_completed(acquainted: Cluster) -> None:
+    assert "kube-system" in complete(acquainted, "isthmus", "offload", "namespace", "kube-s")
+    with_flag = ("isthmus", "unoffload", "namespace", "--kubeconfig", str(acquainted.kubeconfig), "def")
+    assert complete(acquainted, *with_flag) == ["default"]
+    for words in (
+        ("info", "peer", ""),
+        ("force", "unpeer", "o"),
+        ("cordon", "tenant", ""),
+        ("get", "nonce", "--remote-cluster-id", "os"),
+    ):
+        assert complete(acquainted, "isthmus", *words) == ["oslo"]
