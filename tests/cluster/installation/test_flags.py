@@ -52,7 +52,11 @@ def test_ranges_that_pods_and_services_are_not_in(installed_small: Cluster) -> N
 def old_node(installed_small: Cluster) -> Iterator[Cluster]:
     """The cluster with a second node, which runs nothing, whose kernel is from 2018."""
     cluster = installed_small
-    cluster.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "old"}})
+    kept_free = [
+        {"key": "tests", "effect": "NoSchedule"}
+    ]  # Of all but the agent, which tolerates everything.
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "old"}, "spec": {"taints": kept_free}}
+    cluster.apply(node)
     # With room for a pod, as any node has: else its agent would not even be bound to it.
     room = {"cpu": "1", "memory": "1Gi", "pods": "10"}
     status = {"nodeInfo": {"kernelVersion": "4.19.0-27-amd64"}, "capacity": room, "allocatable": room}
