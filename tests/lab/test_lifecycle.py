@@ -74,7 +74,7 @@ def _cleared() -> Iterator[None]:
 
 def check_what_is_shown() -> None:
     printed = run("kubeconfig", "rome").stdout
-    assert "server: https://172.24.1.1:6443" in printed
+    assert '"server": "https://172.24.1.1:6443"' in printed
     wrong = run("kubeconfig", "milan")
     assert (wrong.returncode, "milan" in wrong.stderr, "rome" in wrong.stderr) == (1, True, True)
     title, row, *more = run("status").stdout.splitlines()
