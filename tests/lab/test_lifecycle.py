@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from isthmus.lab import cgroups, node
+from isthmus.lab import cgroups, node, state, testimages
 from isthmus.lab.plan import Site, site_from_environment
 
 ENVIRONMENT = {"ISTHMUS_LAB_NAME": "selftest", "ISTHMUS_LAB_NETWORK": "172.24.0.0/16"}
@@ -84,12 +84,13 @@ def check_what_is_shown() -> None:
 
 
 def check_images_are_loaded() -> None:
-    """By name, into the nodes of one cluster; what is no image is told."""
-    done = run("images", "load", "localhost/isthmus-test:latest", "--cluster", "rome")
-    assert "localhost/isthmus-test:latest loaded into rome-worker-1" in done.stderr
+    """From an archive, into the nodes of one cluster; what is no image is told."""
+    archive = str(testimages.ensure(Path(state.require(SITE).binaries)))
+    done = run("images", "load", archive, "--cluster", "rome")
+    assert f"{archive} loaded into rome-worker-1" in done.stderr
     for words, said in (
         (("images", "load", "absent.tar"), "there is no file 'absent.tar'"),
-        (("images", "load", "localhost/isthmus-test:latest", "--cluster", "milan"), "milan"),
+        (("images", "load", archive, "--cluster", "milan"), "milan"),
     ):
         wrong = run(*words)
         assert wrong.returncode == 1
