@@ -38,10 +38,19 @@ async def measure(clusters: Clusters, pods: int, rounds: int, idle: float) -> di
     with Traffic("rome", "milan") as traffic:
         await asyncio.sleep(SETTLE_SECONDS)
         figures["load"] = os.getloadavg()[0]
+        figures["yardstick_ms"] = yardstick()
         figures["idle"] = await idle_figures(traffic, idle)
         for _ in range(rounds):
             figures["rounds"].append(await one_round(clusters, traffic, pods, idle))
     return figures
+
+
+def yardstick() -> float:
+    """Milliseconds of CPU for a million additions in Python: how quick the machine is, which differs by the hour."""
+    started, total = time.process_time(), 0
+    for number in range(1_000_000):
+        total += number
+    return (time.process_time() - started) * 1000
 
 
 async def idle_figures(traffic: Traffic, seconds: float) -> dict[str, Any]:

@@ -27,7 +27,8 @@ def render(figures: Figures) -> str:
     rounds = figures["rounds"]
     lines = [
         f"Taken {figures['date']} by `make bench` on {os.cpu_count()} cores, Linux {platform.release()}, load average "
-        f"{figures['load']:.1f} before; {figures['pods']} pods a burst, {len(rounds)} bursts, "
+        f"{figures['load']:.1f} before, a million additions in Python in {figures['yardstick_ms']:.0f} ms; "
+        f"{figures['pods']} pods a burst, {len(rounds)} bursts, "
         f"{figures['idle_s']:.0f} s idle; median (least to most). Stock: Liqo v1.2 on such a lab, single runs.",
         "",
         "| what | measured | budget | stock Liqo |",
