@@ -107,6 +107,6 @@ def namespace(peered: tuple[Cluster, Cluster]) -> Iterator[str]:
     rome.kubectl("delete", "namespace", name, "--wait=false")
     eventually(
         lambda: rome.get("namespace", name) is None and milan.get("namespace", f"{name}-rome") is None,
-        within=90,
+        within=240,  # There may be a hundred pods in it.
         what=f"the end of namespace {name} and its twin",
     )

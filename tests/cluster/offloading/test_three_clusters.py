@@ -77,7 +77,7 @@ def spread() -> dict[str, Any]:
 
 
 def nodes_of(cluster: Cluster, namespace: str) -> list[str]:
-    return sorted(one["spec"]["nodeName"] for one in cluster.items("pods", "-n", namespace))
+    return sorted(one["spec"].get("nodeName", "") for one in cluster.items("pods", "-n", namespace))
 
 
 def hosted(provider: Cluster) -> set[str]:
@@ -119,7 +119,7 @@ def traces(cluster: Cluster, *namespaces: str) -> dict[tuple[str, str], Any]:
     return {
         (one["metadata"]["namespace"], one["metadata"]["name"]): (
             one["metadata"]["uid"],
-            one["spec"]["nodeName"],
+            one["spec"].get("nodeName"),
             [
                 (c["restartCount"], c.get("containerID"), c["ready"])
                 for c in one["status"].get("containerStatuses", [])
