@@ -104,12 +104,17 @@ def forge_metrics(side: Side, made: WgGateway) -> tuple[Manifest | None, Manifes
     metrics = made.spec.metrics
     if metrics is None or not metrics.enabled:
         return None, None
-    name = f"{gateway_name(made.metadata.name)}-metrics"
+    name = metrics_name(made)
     service, monitor = metrics.service, metrics.service_monitor
     return (
         _forge(side, made, service, name, _decode(service)) if service is not None else None,
         _forge(side, made, monitor, name, _decode(monitor)) if monitor is not None else None,
     )
+
+
+def metrics_name(made: WgGateway) -> str:
+    """The name of the Service and the ServiceMonitor of the metrics where their templates give none."""
+    return f"{gateway_name(made.metadata.name)}-metrics"
 
 
 def is_foreign(live: Object, made: WgGateway) -> bool:

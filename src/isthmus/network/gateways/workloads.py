@@ -41,6 +41,7 @@ from isthmus.network.gateways.workload import (
     forge_service_account,
     is_foreign,
     is_remnant,
+    metrics_name,
     must_replace,
 )
 from isthmus.network.gateways.writes import Writer
@@ -154,15 +155,19 @@ class WorkloadReconciler:
         again = None
         if service is not None:
             again = await self._own(SERVICES, made, service, self._caches.services.get(_key(service)))
+        # The Service is removed last: as long as it is there, a ServiceMonitor is looked for.
+        again = _sooner(again, await self._monitor(made, monitor))
         await self._remove_services(made, keep={gateway_name(made.metadata.name), _name(service)})
-        return _sooner(again, await self._monitor(made, monitor))
+        return again
 
     async def _monitor(self, made: WgGateway, manifest: Manifest | None) -> float | None:
         """Have the ServiceMonitor, or remove it; where the kind is not served there is nobody to be told."""
-        metrics = made.spec.metrics
-        if metrics is None or metrics.service_monitor is None:
+        name = metrics_name(made)
+        metrics, service = made.spec.metrics, Key(made.metadata.namespace, name)
+        if metrics is not None and metrics.service_monitor is not None:
+            name = metrics.service_monitor.metadata.name or name
+        elif self._caches.services.get(service) is None:
             return None
-        name = metrics.service_monitor.metadata.name or f"{gateway_name(made.metadata.name)}-metrics"
         live = await self._client.find(SERVICE_MONITORS.partial(), name, made.metadata.namespace)
         try:
             if manifest is not None:
