@@ -100,7 +100,7 @@ def check_images_are_loaded() -> None:
 
 def check_a_crashed_node_comes_back() -> None:
     """Its pod too, whose container starts anew; nothing of the kernel's state is kept."""
-    assert run("exec", "rome-worker-1", "--", "ip", "link", "add", "lost", "type", "dummy").returncode == 0
+    assert run("exec", "rome-worker-1", "--", "ip", "link", "add", "lost", "type", "bridge").returncode == 0
     done = run("reboot", "rome-worker-1")
     assert done.returncode == 0, done.stderr
     assert "lost" not in run("exec", "rome-worker-1", "--", "ip", "link").stdout
