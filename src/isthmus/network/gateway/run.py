@@ -57,6 +57,8 @@ from isthmus.network.wireguard import Configuration, Tunnel, check_key
 logger = logging.getLogger(__name__)
 
 DEFAULT_MTU = 1500
+QUICK_TRIES = 6
+"""New sessions that a client tries half an interval apart."""
 
 
 class LeadLostError(KubeError):
@@ -243,12 +245,14 @@ class Gateway:
     async def _renew(self) -> None:
         """A client begins its session anew while no answer comes: its server may have been restarted.
 
-        Two intervals of silence are two lost pings. From then on it is tried every interval, since WireGuard's own
-        next try comes only after 5 s and more; an interval leaves time for a handshake and a ping over any link.
+        Two intervals of silence are two lost pings. WireGuard's own next try would come only after 5 s and more. The
+        first tries are half an interval apart, so that a server's passive replica is found within a second of its
+        lead; later ones an interval, which leaves time for a handshake and a ping over any link.
         """
-        interval = self._settings.ping_interval
+        interval, tries = self._settings.ping_interval, 0
         while True:
             if (missing := 2 * interval - self._pinger.silence) > 0:
+                tries = 0
                 await asyncio.sleep(missing)
                 continue
             if self._wanted is not None and self._wanted.peer:
@@ -257,7 +261,8 @@ class Gateway:
                 except CommandError as error:
                     logger.debug("no new session: %s", error)
                 self._pinger.nudge()
-            await asyncio.sleep(interval)
+            tries += 1
+            await asyncio.sleep(interval / 2 if tries <= QUICK_TRIES else interval)
 
     def _peer_key(self) -> str:
         found = sorted(self._keys.list(), key=lambda one: one.key)
