@@ -136,7 +136,7 @@ def test_a_provider_is_not_uninstalled_under_its_consumer(running: Site) -> None
 def test_the_tenant_namespace_deleted_at_the_consumer(running: Site) -> None:
     rome, milan, name = running
     rome.kubectl("delete", "namespace", HOME, "--timeout=90s", timeout=100)
-    eventually(lambda: consumer_is_clean(rome), within=30, what="nothing of milan in rome")
+    eventually(lambda: consumer_is_clean(rome), within=60, what="nothing of milan in rome")
     assert all(pod["spec"].get("nodeName") != "milan" for pod in rome.items("pods", "-n", name))
     eventually(
         lambda: (
@@ -161,7 +161,7 @@ def test_the_tenant_namespaces_deleted_at_both_the_provider_first(running: Site)
     rome, milan, name = running
     milan.kubectl("delete", "namespace", AWAY, "--wait=false")
     rome.kubectl("delete", "namespace", HOME, "--timeout=120s", timeout=130)
-    eventually(lambda: consumer_is_clean(rome), within=30, what="nothing of milan in rome")
+    eventually(lambda: consumer_is_clean(rome), within=60, what="nothing of milan in rome")
     eventually(
         lambda: milan.get("namespace", AWAY) is None and milan.get("namespace", f"{name}-rome") is None,
         within=60,
