@@ -15,7 +15,7 @@ import pytest
 from isthmus.lab import cgroups, lifecycle, locks, node, processes, state, status
 from isthmus.lab.errors import LabError
 from isthmus.lab.plan import Site
-from isthmus.lab.processes import Process
+from isthmus.lab.processes import Process, read_start_time
 from isthmus.lab.state import Phase, State
 
 
@@ -166,3 +166,22 @@ def test_status_names_what_does_not_run(site: Site) -> None:
     assert lines[0].split() == ["CLUSTER", "VERSION", "API", "SERVER", "NODES", "STATE"]
     assert "1 not running" in lines[2]
     assert lines[-1] == "not running: milan/etcd"
+
+
+def test_a_process_is_alive_until_its_last_thread_has_ended() -> None:
+    script = (
+        "import ctypes, sys, threading; threading.Thread(target=sys.stdin.read).start(); "
+        "print(flush=True); ctypes.CDLL(None).pthread_exit(None)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        status = Path(f"/proc/{child.pid}/status")
+        while "State:\tZ" not in status.read_text():
+            time.sleep(0.01)
+        assert read_start_time(child.pid) > 0
+        child.kill()
+        while read_start_time(child.pid) > 0:
+            time.sleep(0.01)

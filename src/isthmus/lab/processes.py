@@ -43,14 +43,26 @@ class Process:
 
 
 def read_start_time(pid: int) -> int:
-    """When a process started, in ticks since boot; -1 when there is none, or only its exit status is left."""
+    """When a process started, in ticks since boot; -1 when there is none, or only its exit status is left.
+
+    While any of its threads is still ending it is there, and holds its ports, though its first one is a zombie.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return -1
     # The program's name, in brackets, may itself hold brackets and blanks.
     fields = text.rpartition(")")[2].split()
-    return -1 if fields[0] in "ZX" else int(fields[19])
+    if fields[0] in "ZX" and not _other_threads(pid):
+        return -1
+    return int(fields[19])
+
+
+def _other_threads(pid: int) -> bool:
+    try:
+        return any(entry.name != str(pid) for entry in Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return False
 
 
 def start(site: Site, owner: str, name: str, command: Sequence[str]) -> Process:
