@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from isthmus.cli.completion import SHELLS
 from isthmus.cli.execution import execute
-
-PROGRAM = Path(sys.executable).parent / "isthmus"
+from tests.completion import PROGRAM, complete_in_bash
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -27,26 +23,6 @@ def test_every_shell_has_a_script(shell: str, capsys: pytest.CaptureFixture[str]
 def test_another_shell_is_one_error_that_names_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["completion", "nu"], "isthmus") == 2
     assert "'bash', 'zsh', 'fish', 'powershell'" in capsys.readouterr().err
-
-
-def ask(*words: str, **environment: str) -> list[str]:
-    """What bash is told when TAB is pressed behind the words."""
-    asked = {
-        "_ISTHMUS_COMPLETE": "bash_complete",
-        "COMP_WORDS": " ".join(words),
-        "COMP_CWORD": str(len(words) - 1),
-        "KUBECONFIG": "/nonexistent",
-    }
-    done = subprocess.run(
-        [PROGRAM],
-        env=os.environ | asked | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert done.stderr == ""
-    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +41,7 @@ def ask(*words: str, **environment: str) -> list[str]:
     ],
 )
 def test_commands_flags_and_choices_are_completed(words: list[str], expected: list[str]) -> None:
-    assert ask(*words) == expected
+    assert complete_in_bash(*words, KUBECONFIG="/nonexistent") == expected
 
 
 def test_bash_itself_takes_the_script() -> None:

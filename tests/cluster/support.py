@@ -71,7 +71,7 @@ class Cluster:
     def about(self, peer: str) -> str:
         """Whatever is there about a peer, a line each, and its ForeignCluster: what a failed test has to show."""
         mine = ("-A", "-l", f"liqo.io/remote-cluster-id={peer}", "--no-headers", "--ignore-not-found")
-        found = self.kubectl("get", ",".join(PEER_KINDS), *mine, check=False).stdout
+        found = self.kubectl("get", PEER_KINDS, *mine, check=False).stdout
         return found + self.kubectl("get", "foreigncluster", peer, "-o", "yaml", check=False).stdout
 
     def apply(self, *manifests: dict[str, Any]) -> None:
@@ -80,20 +80,30 @@ class Cluster:
             "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
         )
 
+    def define(self, *definitions: dict[str, Any]) -> None:
+        """Apply definitions of kinds and return when the API server serves them."""
+        self.apply(*definitions)
+        names = [one["metadata"]["name"] for one in definitions]
+        self.kubectl("wait", "--for=condition=Established", "crd", *names, "--timeout=30s")
+
 
 PEER_KINDS = (
-    *(
-        "tenants",
-        "identities",
-        "resourceslices",
-        "renews",
-        "namespacemaps",
-        "quotas",
-        "virtualnodes",
-        "nodes",
-    ),
-    *("configurations", "connections", "gatewayservers", "gatewayclients", "publickeies", "secrets"),
+    "tenants,identities,resourceslices,renews,namespacemaps,quotas,virtualnodes,nodes,configurations,"
+    "connections,gatewayservers,gatewayclients,publickeies,secrets"
 )
+
+
+def custom_kind(group: str, kind: str, plural: str, scope: str) -> dict[str, Any]:
+    """The definition of a kind of somebody else's, version v1, whose objects hold whatever is written."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    names = {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {"group": group, "scope": scope, "names": names, "versions": [version]},
+    }
 
 
 def lab_cluster(name: str) -> Cluster:

@@ -7,53 +7,23 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.support import Cluster, eventually, isthmus
+from tests.cluster.networking.labs import install
+from tests.cluster.support import Cluster, custom_kind, eventually
 
 NAMESPACE = "liqo-tenant-milan"
-MONITORS = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "servicemonitors.monitoring.coreos.com"},
-    "spec": {
-        "group": "monitoring.coreos.com",
-        "scope": "Namespaced",
-        "names": {
-            "kind": "ServiceMonitor",
-            "plural": "servicemonitors",
-            "singular": "servicemonitor",
-            "listKind": "ServiceMonitorList",
-        },
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-                },
-            }
-        ],
-    },
-}
+MONITORS = custom_kind("monitoring.coreos.com", "ServiceMonitor", "servicemonitors", "Namespaced")
 """The kind of Prometheus' operator."""
-
-
-def install(cluster: Cluster, *arguments: str) -> None:
-    own = ("--cluster-id", cluster.name, "--api-server-url", cluster.server)
-    isthmus("install", "--kubeconfig", str(cluster.kubeconfig), *own, *arguments)
 
 
 @pytest.fixture
 def monitored(peered: tuple[Cluster, Cluster]) -> Iterator[Cluster]:
     """Rome with Prometheus' kind and with metrics; as before afterwards."""
     rome, _ = peered
-    name = str(MONITORS["metadata"]["name"])  # type: ignore[index]
-    rome.apply(MONITORS)
-    rome.kubectl("wait", "--for=condition=Established", "crd", name, "--timeout=30s")
+    rome.define(MONITORS)
     install(rome, "--enable-metrics")
     yield rome
     install(rome)
-    rome.kubectl("delete", "crd", name)
+    rome.kubectl("delete", "crd", MONITORS["metadata"]["name"])
 
 
 def metrics_services(cluster: Cluster) -> list[dict[str, Any]]:

@@ -317,7 +317,7 @@ def test_unpeer_leaves_nothing(peered: Pair) -> None:
     )
     for cluster, namespace, peer in ((rome, HOME, "milan"), (milan, AWAY, "rome")):
         assert cluster.get("namespace", namespace) is None
-        eventually(lambda c=cluster, p=peer: c.get("foreigncluster", p) is None, within=60, what="it gone")  # type: ignore[misc]
+        _await_forgotten(cluster, peer)
         assert not cluster.items("clusterrolebindings", "-l", labels.REMOTE_CLUSTER_ID)
         requests = cluster.items("certificatesigningrequests", "-l", labels.REMOTE_TENANT_CSR)
         assert not requests

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 TRUE = "true"
 FALSE = "false"
 
@@ -132,3 +134,8 @@ FINALIZER_IP = "ip.ipam.liqo.io/finalizer"
 REFLECTION_MANAGER = "reflection.liqo.io"
 SHADOW_POD_MANAGER = "shadow-pod"
 SHADOW_ENDPOINT_SLICE_MANAGER = "shadow-endpointslice-controller"
+
+
+def is_virtual_node(of_node: Mapping[str, str]) -> bool:
+    """Whether the labels are those of a virtual node."""
+    return of_node.get(NODE_TYPE) == NODE_TYPE_VIRTUAL

@@ -27,11 +27,17 @@ DEFAULT_VK_OPTIONS_TEMPLATE = "virtual-kubelet-default"
 CONTROLLER = "liqo-controller-manager"
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
 
 def is_dns_label(text: str) -> bool:
     """Whether the text is an RFC 1123 label: what a cluster id and a namespace must be."""
     return _DNS_LABEL.fullmatch(text) is not None
+
+
+def is_label_value(text: str) -> bool:
+    """Whether the text can be the value of a label: at most 63 letters, digits, dashes, dots and underscores."""
+    return _LABEL_VALUE.fullmatch(text) is not None
 
 
 def tenant_namespace(peer: str) -> str:

@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 _PLACEHOLDER = re.compile(r"\$\{(group|kind|namespace|name)\}")
 
 
-def fill(text: str, facts: Mapping[str, str]) -> str:
-    """The text with its placeholders filled in; facts are `group`, `kind`, `namespace` and `name`."""
-    return _PLACEHOLDER.sub(lambda match: facts[match[1]], text)
+def facts_of(group: str, kind: str, metadata: Mapping[str, Any]) -> dict[str, str]:
+    """What the placeholders stand for in an object."""
+    return {
+        "group": group,
+        "kind": kind,
+        "namespace": metadata.get("namespace", ""),
+        "name": metadata.get("name", ""),
+    }
+
+
+def fill(pairs: Mapping[str, str], facts: Mapping[str, str]) -> dict[str, str]:
+    """The labels or annotations with their placeholders filled in, in the same order."""
+    return {key: _PLACEHOLDER.sub(lambda match: facts[match[1]], value) for key, value in pairs.items()}
 
 
 def sample(text: str) -> str:

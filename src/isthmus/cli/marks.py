@@ -7,14 +7,13 @@ annotations of ArgoCD need. What is ours on an object is never replaced.
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 from msgspec import Struct, field
 
-from isthmus.api import placeholders
+from isthmus.api import names, placeholders
 from isthmus.cli.parameters import is_label_key
 from isthmus.kube.client import Client
 from isthmus.kube.objects import Manifest, Object
@@ -22,8 +21,6 @@ from isthmus.kube.resource import Resource
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=Object)
-
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
 
 class Marks(Struct, frozen=True):
@@ -84,7 +81,7 @@ def parse_marks(texts: tuple[str, ...], *, are_labels: bool) -> dict[str, str]:
         key, equals, value = part.partition("=")
         if not equals or not is_label_key(key):
             raise ValueError(f'"{part}" is no pair of key and value: write key=value, for instance team=a')
-        if are_labels and not _LABEL_VALUE.fullmatch(placeholders.sample(value)):
+        if are_labels and not names.is_label_value(placeholders.sample(value)):
             raise ValueError(
                 f'{key}: "{value}" cannot be the value of a label: at most 63 letters, digits, dashes, dots and '
                 "underscores; an annotation takes any text"
@@ -106,15 +103,10 @@ def marked(resource: Resource[Any], manifest: Manifest, marks: Marks | None = No
     if "metadata" not in manifest or not (marks.labels or marks.annotations):
         return manifest  # What has no name, such as a question about permissions, is not kept.
     metadata = manifest["metadata"]
-    facts = {
-        "group": resource.group,
-        "kind": resource.kind,
-        "namespace": metadata.get("namespace", ""),
-        "name": metadata.get("name", ""),
-    }
+    facts = placeholders.facts_of(resource.group, resource.kind, metadata)
     added = {}
     for kind, values in (("labels", marks.labels), ("annotations", marks.annotations)):
-        filled = {key: placeholders.fill(value, facts) for key, value in values.items()}
+        filled = placeholders.fill(values, facts)
         if filled:
             added[kind] = {**filled, **metadata.get(kind, {})}
     return {**manifest, "metadata": {**metadata, **added}}

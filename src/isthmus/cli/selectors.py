@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from isthmus.api import names
 from isthmus.cli.parameters import is_label_key
 
 _COMMA = re.compile(r",(?![^(]*\))")
 _SET = re.compile(r"(\S+)\s+(in|notin)\s*\(([^()]*)\)")
 _COMPARISON = re.compile(r"([^=!<>\s]+)\s*(==|=|!=|>|<)\s*([^=!<>\s]*)")
-_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _OPERATORS = {"=": "In", "==": "In", "!=": "NotIn", ">": "Gt", "<": "Lt", "in": "In", "notin": "NotIn"}
 
 
@@ -47,7 +47,7 @@ def _checked(key: str, operator: str, values: list[str] | None, whole: str) -> d
             f'"{whole}": "{key}" is no label: write for instance region=europe or "zone in (a,b),!gpu"'
         )
     for value in values or ():
-        if _VALUE.fullmatch(value) is None:
+        if not names.is_label_value(value):
             raise ValueError(f'"{whole}": "{value}" is no value of a label')
         if operator in ("Gt", "Lt") and not value.isdecimal():
             raise ValueError(f'"{whole}": {key} is compared with "{value}", which is no whole number')

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from msgspec import field
 
 from isthmus.install.errors import InstallError
-from isthmus.install.values import Tree, Values
+from isthmus.install.values import Tree, Values, group
 from isthmus.kube.builtin import CONFIG_MAPS, NAMESPACES
 from isthmus.kube.client import Client
 from isthmus.kube.credentials import Credentials
@@ -86,8 +86,7 @@ async def with_address(client: Client, values: Values, recorded: Tree) -> tuple[
         pass
     else:
         return values, ""
-    before = recorded.get("apiServer")
-    earlier = before.get("address") if isinstance(before, dict) else ""
+    earlier = group(recorded, "apiServer").get("address")
     if isinstance(earlier, str) and earlier:
         return values.with_address(earlier), ""
     if address := address_of(client.credentials):

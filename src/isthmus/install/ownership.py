@@ -24,12 +24,7 @@ OWN_SELECTOR = f"{labels.APP_INSTANCE}={INSTANCE},{labels.APP_MANAGED_BY}={MANAG
 def marked(manifest: Manifest, values: Values) -> Manifest:
     """The manifest with the labels of the installation and those the user wants on every object."""
     metadata: dict[str, Any] = dict(manifest["metadata"])
-    facts = {
-        "group": manifest["apiVersion"].rpartition("/")[0],
-        "kind": manifest["kind"],
-        "namespace": metadata.get("namespace", ""),
-        "name": metadata["name"],
-    }
+    facts = placeholders.facts_of(manifest["apiVersion"].rpartition("/")[0], manifest["kind"], metadata)
     own = {**values.common.global_labels, **metadata.get("labels", {}), **OWN_LABELS}
     metadata["labels"] = _filled(own, facts)
     annotations = {**values.common.global_annotations, **metadata.get("annotations", {})}
@@ -52,7 +47,7 @@ def _with_filled_template(manifest: Manifest, facts: dict[str, str]) -> Manifest
 
 
 def _filled(pairs: dict[str, str], facts: dict[str, str]) -> dict[str, str]:
-    return {key: placeholders.fill(value, facts) for key, value in sorted(pairs.items())}
+    return placeholders.fill(dict(sorted(pairs.items())), facts)
 
 
 def is_own(object_labels: dict[str, str]) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 
 from msgspec import field
 
-from isthmus.install.errors import InstallError
+from isthmus.install.errors import InstallError, listed
 from isthmus.install.ownership import FIELD_MANAGER
 from isthmus.install.served import resource_of
 from isthmus.kube.client import Client
@@ -54,13 +54,9 @@ async def check_permissions(client: Client, manifests: list[Manifest], verbs: tu
     refused = [_text(question) for question, allowed in zip(questions, answers, strict=True) if not allowed]
     if refused:
         raise InstallError(
-            f"the user of the kubeconfig may not {_listed(refused)}", "use the kubeconfig of an administrator"
+            f"the user of the kubeconfig may not {listed(refused, 4)}",
+            "use the kubeconfig of an administrator",
         )
-
-
-def _listed(refused: list[str]) -> str:
-    more = f" and {len(refused) - 4} more" if len(refused) > 4 else ""
-    return ", ".join(refused[:4]) + more
 
 
 def _text(question: _Question) -> str:

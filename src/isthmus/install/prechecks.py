@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from isthmus.api import labels
 from isthmus.install.api_server import check_address
-from isthmus.install.errors import InstallError
+from isthmus.install.errors import InstallError, listed
 from isthmus.install.values import Values
 from isthmus.kube.builtin import NODES, PODS, SERVICES
 from isthmus.kube.client import Client
@@ -87,7 +87,11 @@ def old_kernels(nodes: Iterable[KernelNode]) -> list[str]:
     for node in nodes:
         version = node.status.node_info.kernel_version
         told = _KERNEL.match(version)
-        if told and not _is_virtual(node) and (int(told[1]), int(told[2])) < OLDEST_KERNEL:
+        if (
+            told
+            and not labels.is_virtual_node(node.metadata.labels)
+            and (int(told[1]), int(told[2])) < OLDEST_KERNEL
+        ):
             found.append(f"{node.metadata.name} ({version})")
     return sorted(found)
 
@@ -113,14 +117,15 @@ async def check_cluster(client: Client, values: Values, checks: Checks) -> str:
         if values.requirements.kernel.enabled:
             _check_kernels(nodes)
         if checks.ranges:
-            await _check_ranges(client, values, {one.metadata.name for one in nodes if _is_virtual(one)})
+            virtual = {one.metadata.name for one in nodes if labels.is_virtual_node(one.metadata.labels)}
+            await _check_ranges(client, values, virtual)
     return await check_address(client, values) if checks.api_server else ""
 
 
 def _check_kernels(nodes: list[KernelNode]) -> None:
     if old := old_kernels(nodes):
         raise InstallError(
-            f"the network needs Linux {OLDEST_KERNEL[0]}.{OLDEST_KERNEL[1]} or later on every node: {_some(old)}",
+            f"the network needs Linux {OLDEST_KERNEL[0]}.{OLDEST_KERNEL[1]} or later on every node: {listed(old, 3)}",
             "upgrade them, add --disable-kernel-version-check if their kernels have what was added later, or "
             "leave the network out with --set networking.enabled=false",
         )
@@ -144,15 +149,6 @@ async def _check_ranges(client: Client, values: Values, virtual: set[str]) -> No
     ):
         if strangers := outside(found, ranges):
             raise InstallError(
-                f"{what} have addresses outside {', '.join(ranges)} ({flag}): {_some(strangers)}",
+                f"{what} have addresses outside {', '.join(ranges)} ({flag}): {listed(strangers, 3)}",
                 f"peers would not reach them: give the right range with {flag}, or add --skip-validation",
             )
-
-
-def _is_virtual(node: Object) -> bool:
-    return node.metadata.labels.get(labels.NODE_TYPE) == labels.NODE_TYPE_VIRTUAL
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

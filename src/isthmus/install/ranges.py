@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from isthmus.api import labels
 from isthmus.install.errors import InstallError
 from isthmus.install.network_validation import check_ranges
-from isthmus.install.values import Tree, Values
+from isthmus.install.values import Tree, Values, group
 from isthmus.kube.builtin import CONFIG_MAPS, NODES, PODS
 from isthmus.kube.client import Client
 from isthmus.kube.errors import Forbidden, NotFound
@@ -164,10 +164,10 @@ async def with_ranges(client: Client, values: Values, recorded: Tree) -> tuple[V
 
 def conclude(evidence: Evidence) -> Ranges:
     """The ranges that the evidence speaks for, the surest first."""
-    kubeadm = _group(_yaml(evidence.kubeadm), "networking")
+    kubeadm = group(_yaml(evidence.kubeadm), "networking")
     proxy = _yaml(evidence.kube_proxy)
     k3s = any("+k3s" in node.status.node_info.kubelet_version for node in evidence.nodes)
-    recorded = _group(evidence.recorded, "ipam")
+    recorded = group(evidence.recorded, "ipam")
     openshift = [one.status for one in evidence.openshift]
     pods = (
         _ranges(kubeadm.get("podSubnet"))
@@ -217,7 +217,7 @@ def _k3s_pods(nodes: Iterable[RangeNode]) -> list[str]:
 
 
 def _of_nodes(nodes: Iterable[RangeNode]) -> list[ipaddress.IPv4Network]:
-    real = [one for one in nodes if one.metadata.labels.get(labels.NODE_TYPE) != labels.NODE_TYPE_VIRTUAL]
+    real = [one for one in nodes if not labels.is_virtual_node(one.metadata.labels)]
     texts = [text for node in real for text in node.spec.pod_cidrs]
     return [ipaddress.IPv4Network(text) for text in _ranges(",".join(texts))]
 
@@ -236,12 +236,6 @@ def _ranges(given: Any) -> list[str]:
 
 def _listed_ranges(given: Any) -> list[str]:
     return _ranges(",".join(map(str, given))) if isinstance(given, list) else []
-
-
-def _group(tree: Tree, name: str) -> Tree:
-    """A group of settings; none where somebody wrote something else in its place."""
-    found = tree.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def _yaml(text: str) -> Tree:

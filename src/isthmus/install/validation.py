@@ -23,7 +23,6 @@ _ENFORCEMENTS = ("None", "Soft", "Hard")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _FAILURE_POLICIES = ("Fail", "Ignore")
 _LONGEST_CLUSTER_ID = 50
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY = re.compile(
     r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 )
@@ -172,7 +171,7 @@ def _check_metadata(values: Values) -> None:
     for name, pairs in labels:
         for key, value in pairs.items():
             text = placeholders.sample(str(value)) if name == "common.globalLabels" else str(value)
-            if _LABEL_KEY.fullmatch(key) is None or _LABEL_VALUE.fullmatch(text) is None:
+            if _LABEL_KEY.fullmatch(key) is None or not names.is_label_value(text):
                 raise InstallError(f'value {name}: "{key}={value}" is no label')
 
 

@@ -321,6 +321,12 @@ def merge(base: Tree, over: Tree) -> Tree:
     return result
 
 
+def group(tree: Tree, name: str) -> Tree:
+    """A group of values; none where somebody wrote something else in its place."""
+    found = tree.get(name)
+    return found if isinstance(found, dict) else {}
+
+
 def _type_fault(message: str) -> str:
     fault, _, path = message.replace("`", "").partition(" - at $.")
     hint = ": write a list as {one,two}" if "expected array" in fault.lower() else ""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +14,8 @@ import pytest
 import yaml
 
 from tests.cluster.installation.commands import install, refuse, remains
-from tests.cluster.support import ISTHMUS, Cluster, CommandError, eventually, isthmus
+from tests.cluster.support import Cluster, custom_kind, eventually, isthmus
+from tests.completion import complete_in_bash
 
 HOST = "10.214.0.1"
 """The machine itself, as the small lab sees it: no certificate of the cluster names it."""
@@ -167,20 +166,7 @@ def test_a_provider_brings_its_label_and_what_the_cluster_says(
 
 def openshift_object(kind: str, plural: str, status: dict[str, Any]) -> list[dict[str, Any]]:
     """A kind of config.openshift.io with the object `cluster`."""
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    names = {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"}
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-    definition = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.config.openshift.io"},
-        "spec": {
-            "group": "config.openshift.io",
-            "scope": "Cluster",
-            "names": names,
-            "versions": [version],
-        },
-    }
+    definition = custom_kind("config.openshift.io", kind, plural, "Cluster")
     made = {
         "apiVersion": "config.openshift.io/v1",
         "kind": kind,
@@ -199,8 +185,7 @@ def openshift(empty: Cluster) -> Iterator[Cluster]:
         openshift_object("Infrastructure", "infrastructures", {"apiServerURL": empty.server}),
     )
     names = [definition["metadata"]["name"] for definition, _ in kinds]
-    empty.apply(*(definition for definition, _ in kinds))
-    empty.kubectl("wait", "--for=condition=Established", "crd", *names, "--timeout=30s")
+    empty.define(*(definition for definition, _ in kinds))
     empty.apply(*(made for _, made in kinds))
     yield empty
     empty.kubectl("delete", "crd", *names, "--ignore-not-found")
@@ -244,19 +229,7 @@ def test_there_is_no_chart_to_fetch(installed_small: Cluster, flag: str) -> None
 
 
 def complete(cluster: Cluster, *words: str) -> list[str]:
-    """What bash is told when TAB is pressed behind the words."""
-    asked = {
-        "_ISTHMUS_COMPLETE": "bash_complete",
-        "COMP_WORDS": " ".join(words),
-        "COMP_CWORD": str(len(words) - 1),
-        "KUBECONFIG": str(cluster.kubeconfig),
-    }
-    done = subprocess.run(
-        ISTHMUS, env=os.environ | asked, capture_output=True, text=True, timeout=30, check=False
-    )
-    if done.stderr:
-        raise CommandError(done.stderr)
-    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+    return complete_in_bash(*words, KUBECONFIG=str(cluster.kubeconfig))
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ async def survey(cluster: Cluster, which: NodeChoice, image: str) -> Surveyed:
         nodes, ranges, controller = await asyncio.gather(
             cluster.client.list(NODES), _read_ranges(cluster), find_controller(cluster)
         )
-    real = [one for one in nodes.items if not _is_virtual(one)]
+    real = [one for one in nodes.items if not labels.is_virtual_node(one.metadata.labels)]
     ready = [one for one in real if _is_ready(one)]
     if not ready:
         raise CommandError(f"{cluster.title} has no node that is Ready", "see kubectl get nodes")
@@ -52,7 +52,7 @@ async def survey(cluster: Cluster, which: NodeChoice, image: str) -> Surveyed:
         (one.metadata.name, _address(one), CONTROL_PLANE in one.metadata.labels)
         for one in sorted(ready, key=lambda one: one.metadata.name)
     ]
-    virtual = [one for one in nodes.items if _is_virtual(one)]
+    virtual = [one for one in nodes.items if labels.is_virtual_node(one.metadata.labels)]
     return Surveyed(
         cluster,
         Site(cluster.id, ranges, pick_nodes(addresses, which)),
@@ -65,10 +65,6 @@ async def survey(cluster: Cluster, which: NodeChoice, image: str) -> Surveyed:
         tuple(sorted(one.metadata.name for one in nodes.items if not _is_ready(one))),
         Image(image) if image else pick_image(cluster, controller),
     )
-
-
-def _is_virtual(node: Node) -> bool:
-    return node.metadata.labels.get(labels.NODE_TYPE) == labels.NODE_TYPE_VIRTUAL
 
 
 def _is_ready(node: Node) -> bool:

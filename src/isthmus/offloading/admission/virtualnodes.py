@@ -71,7 +71,7 @@ class VirtualNodeAdmission:
                 return deny("spec.clusterID is immutable")
             return ALLOWED
         found = await self.client.find(NODES.partial(), node.metadata.name)
-        if found is not None and found.metadata.labels.get(labels.NODE_TYPE) != labels.NODE_TYPE_VIRTUAL:
+        if found is not None and not labels.is_virtual_node(found.metadata.labels):
             return deny(
                 f"a node named {node.metadata.name} exists and is no virtual node: choose another name"
             )
