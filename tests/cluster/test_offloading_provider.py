@@ -106,11 +106,16 @@ def played(installed: tuple[Cluster, Cluster]) -> Iterator[Consumer]:
     )
 
 
+def has_twin(played: Consumer) -> bool:
+    """Write the NamespaceMap and say whether it is granted. As replication does: again, where it was deleted."""
+    played.namespace_map(demo=played.twin)
+    return played.phase("demo") == "Accepted"
+
+
 @pytest.fixture
 def consumer(played: Consumer) -> Iterator[Consumer]:
     """The consumer with a twin namespace its identity may work in, a Quota, and no ShadowPods."""
-    played.namespace_map(demo=played.twin)
-    eventually(lambda: played.phase("demo") == "Accepted", within=60, what="the twin namespace")
+    eventually(lambda: has_twin(played), within=60, what="the twin namespace", every=1)
     played.provider.apply(
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -133,11 +135,8 @@ def test_a_provider_is_not_uninstalled_under_its_consumer(running: Site) -> None
     assert milan.get("deployment", "liqo-controller-manager", "-n", "liqo")
 
 
-def test_the_tenant_namespace_deleted_at_the_consumer(running: Site) -> None:
-    rome, milan, name = running
-    rome.kubectl("delete", "namespace", HOME, "--timeout=90s", timeout=100)
-    eventually(lambda: consumer_is_clean(rome), within=60, what="nothing of milan in rome")
-    assert all(pod["spec"].get("nodeName") != "milan" for pod in rome.items("pods", "-n", name))
+def assert_nothing_of_rome_in(milan: Cluster, name: str) -> None:
+    """Wait for the end of all that rome had in milan but its Tenant."""
     eventually(
         lambda: (
             not milan.items("rslice,namespacemaps,renews,quotas", "-n", AWAY)
@@ -145,7 +144,40 @@ def test_the_tenant_namespace_deleted_at_the_consumer(running: Site) -> None:
         ),
         within=60,
         what="nothing of rome's in milan",
+        instead=lambda: milan.about("rome"),
     )
+
+
+def test_the_tenant_namespace_deleted_at_the_consumer(running: Site) -> None:
+    rome, milan, name = running
+    rome.kubectl("delete", "namespace", HOME, "--timeout=90s", timeout=100)
+    eventually(lambda: consumer_is_clean(rome), within=60, what="nothing of milan in rome")
+    assert all(pod["spec"].get("nodeName") != "milan" for pod in rome.items("pods", "-n", name))
+    assert_nothing_of_rome_in(milan, name)
+
+
+@contextlib.contextmanager
+def halted(process: int) -> Iterator[None]:
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+def test_the_tenant_namespace_deleted_at_the_consumer_its_secret_first(running: Site) -> None:
+    # Kubernetes deletes the kinds of a namespace in random order; here the one comes first that tells the provider.
+    rome, milan, name = running
+    secret = ("secret", "kubeconfig-controlplane-milan", "-n", HOME)
+    with halted(lab.pids("rome")["kube-controller-manager"]):
+        rome.kubectl("delete", "namespace", HOME, "--wait=false")
+        done = rome.kubectl("delete", *secret, "--timeout=5s", check=False)
+        assert "timed out" in done.stderr, "nobody can tell milan any more"
+    eventually(
+        lambda: rome.get("namespace", HOME) is None, within=120, what="the end of the tenant namespace"
+    )
+    eventually(lambda: consumer_is_clean(rome), within=60, what="nothing of milan in rome")
+    assert_nothing_of_rome_in(milan, name)
 
 
 def test_the_tenant_namespace_deleted_at_the_provider(running: Site) -> None:

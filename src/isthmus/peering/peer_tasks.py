@@ -4,7 +4,7 @@ The reconciler of control-plane Secrets starts the task, hands it a renewed cert
 namespace change or the provider had refused the old certificate already, and stops it with the Secret. The Secret
 keeps our finalizer until no object of ours has a copy at the provider, or until nobody waits for the provider any
 more (`replication_release`). One that is to be made anew, because its Identity is still or again there, goes as soon
-as no deletion needs it.
+as no deletion needs it; in a namespace that is being deleted nothing is made anew, and Secrets may go first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import logging
 from collections.abc import Sequence
 
 from isthmus.api import labels, names
-from isthmus.kube.builtin import SECRETS, Secret
+from isthmus.kube.builtin import NAMESPACES, SECRETS, Secret
 from isthmus.kube.client import Client
 from isthmus.kube.credentials import Credentials, parse_kubeconfig
 from isthmus.kube.errors import ConfigurationError
@@ -183,7 +183,7 @@ class PeerReconciler:
             return None
         provider = peer_of(secret)
         copied = replicated_objects(self._caches, provider, secret.metadata.namespace)
-        wanted = is_wanted(secret, self._caches)
+        wanted = is_wanted(secret, self._caches) and not await self._is_namespace_going(secret)
         if is_needed(secret, copied, wanted=wanted) and not self._given_up(provider):
             await self._keep_running(secret)  # After a restart nobody else would delete the copies.
             return CHECK_SECONDS
@@ -197,6 +197,11 @@ class PeerReconciler:
             self._context.client, SECRETS.partial(), secret, labels.FINALIZER_REPLICATION_SECRET
         )
         return None
+
+    async def _is_namespace_going(self, secret: Object) -> bool:
+        """Whether all that is beside a Secret is about to be deleted, in whatever order."""
+        namespace = await self._context.client.find(NAMESPACES, secret.metadata.namespace)
+        return namespace is None or namespace.deleting
 
     def _given_up(self, provider: str) -> bool:
         peer = self._peers.find(provider)
