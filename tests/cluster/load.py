@@ -117,14 +117,14 @@ class Load:
         self._kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
         assert self._kubectl("logs", name) == "hello\n"
         assert self._kubectl("exec", name, "--", "hostname") == f"{name}\n"
-        eventually(lambda: self._milan.get("configmap", name, "-n", twin), within=30, what="the ConfigMap")
+        eventually(lambda: self._milan.get("configmap", name, "-n", twin), within=60, what="the ConfigMap")
         self._kubectl("delete", "pod,configmap", name, "--timeout=60s")
         eventually(
             lambda: (
                 self._milan.items("pods,configmaps", "-n", twin, "--field-selector", f"metadata.name={name}")
                 == []
             ),
-            within=30,
+            within=60,
             what="the end of pod and ConfigMap",
         )
 

@@ -188,7 +188,7 @@ async def test_an_object_of_a_mebibyte_is_taken_or_refused_and_hurts_nobody(cons
     assert isinstance(answers[1], ApiError)
     assert isinstance(answers[2], ApiError)
     assert answers[3] is None
-    eventually(lambda: running(consumer, "small"), within=30, what="the pod beside it")
+    eventually(lambda: running(consumer, "small"), within=60, what="the pod beside it")
 
 
 async def test_changes_that_make_no_sense(consumer: Consumer) -> None:  # noqa: F811

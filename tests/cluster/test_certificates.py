@@ -248,7 +248,7 @@ def assert_mended(rome: Cluster, milan: Cluster, namespace: str, uid: str) -> No
     eventually(lambda: alerts(rome) == [], within=60, what="nothing wrong any more")
     assert pod_away(milan, namespace) == uid
     eventually(
-        lambda: rome.kubectl("logs", "steady", "-n", namespace, "--tail=1").stdout, within=30, what="its log"
+        lambda: rome.kubectl("logs", "steady", "-n", namespace, "--tail=1").stdout, within=60, what="its log"
     )
 
 

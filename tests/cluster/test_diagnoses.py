@@ -67,13 +67,13 @@ def run_away(rome: Cluster, namespace: str, replicas: int) -> None:
 def test_each_trouble_is_told_with_what_mends_it(small: tuple[Cluster, Cluster, str]) -> None:
     rome, milan, namespace = small
     check_marks_and_keys(rome, milan)
-    eventually(lambda: told(rome, "milan") == told(milan, "rome") == [], within=30, what="nothing wrong")
+    eventually(lambda: told(rome, "milan") == told(milan, "rome") == [], within=60, what="nothing wrong")
 
     run_away(rome, namespace, 3)
     full = ("virtual node milan is full: 1 pod waits for room", "cpu 400m of 200m free")
     mend = "isthmus create resourceslice milan --remote-cluster-id milan --cpu N --memory N --pods N"
     eventually(lambda: says(rome, "milan", *full, mend), within=60, what="that the virtual node is full")
-    eventually(lambda: "(cpu 800m of 1," in command(milan, "info", "peer", "rome"), within=30, what="its use")
+    eventually(lambda: "(cpu 800m of 1," in command(milan, "info", "peer", "rome"), within=60, what="its use")
     larger = ("--cpu", "4", "--memory", "2Gi", "--pods", "20")
     command(rome, "create", "resourceslice", "milan", "--remote-cluster-id", "milan", *larger)
     eventually(lambda: len(ready_pods(rome, namespace)) == 3, within=90, what="all pods")

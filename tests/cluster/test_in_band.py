@@ -88,7 +88,7 @@ def test_api_server_and_proxy_have_addresses_of_the_external_range(
 ) -> None:
     service = {"api-server": ("default", "kubernetes"), "api-server-proxy": ("liqo", "liqo-proxy")}[name]
     for cluster in installed:
-        eventually(lambda c=cluster: _status_ip(c, name), within=30, what=f"the address of {name}")  # type: ignore[misc]
+        eventually(lambda c=cluster: _status_ip(c, name), within=60, what=f"the address of {name}")  # type: ignore[misc]
         external = cluster.get("network.ipam.liqo.io", "-n", "liqo", "external-cidr")["status"]["cidr"]
         assert ipaddress.ip_address(_status_ip(cluster, name)) in ipaddress.ip_network(external)
         found = cluster.get("ip.ipam.liqo.io", "-n", "liqo", name)
@@ -176,7 +176,7 @@ def test_an_offloaded_pod_asks_its_home_about_itself(peered: tuple[Cluster, Clus
     assert ipaddress.ip_address(aliases["kubernetes.default"]) in ipaddress.ip_network(external)
     eventually(
         lambda: f"uid {uid}" in rome.kubectl("logs", "-n", namespace, "asker").stdout,
-        within=30,
+        within=60,
         what="rome's API server to tell the pod in milan its uid there",
     )
 

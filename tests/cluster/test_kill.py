@@ -151,12 +151,12 @@ def test_a_pod_that_ended_unseen_is_not_run_again(
     uid = milan.get("pod", "once", "-n", twin)["metadata"]["uid"]
     with _without_controller(milan, *([rome] if both else [])):
         milan.kubectl("exec", "once", "-n", twin, "--", "touch", "/tmp/end")
-        eventually(lambda: _phase(milan, twin, "once") == phase, within=30, what="its end")
+        eventually(lambda: _phase(milan, twin, "once") == phase, within=60, what="its end")
         milan.kubectl("delete", "pod", "once", "-n", twin, "--wait=false", *deletion)
         left = milan.get("pod", "once", "-n", twin)
         assert "deletionTimestamp" in left["metadata"], "it waits for its end to be recorded"
     eventually(lambda: _phase(rome, namespace, "once") == phase, within=60, what="the end at home")
-    eventually(lambda: milan.get("pod", "once", "-n", twin) is None, within=30, what="the pod to go")
+    eventually(lambda: milan.get("pod", "once", "-n", twin) is None, within=60, what="the pod to go")
     assert milan.get("shadowpod", "once", "-n", twin)["status"]["phase"] == phase
     # What would run again would be there before a pod made afterwards runs.
     rome.apply(_job_pod(namespace, "after"))
@@ -178,7 +178,7 @@ def test_a_pod_that_was_killed_unseen_comes_again(peered: tuple[Cluster, Cluster
     uid = milan.get("pod", "once", "-n", twin)["metadata"]["uid"]
     with _without_controller(milan):
         milan.kubectl("delete", "pod", "once", "-n", twin, "--wait=false")
-        eventually(lambda: _phase(milan, twin, "once") == "Failed", within=30, what="its killing")
+        eventually(lambda: _phase(milan, twin, "once") == "Failed", within=60, what="its killing")
 
     def again() -> bool:
         found = milan.get("pod", "once", "-n", twin)
@@ -199,7 +199,7 @@ def test_nothing_waits_for_a_controller_when_the_pod_is_not_wanted_any_more(
     with _without_controller(milan):
         rome.kubectl("delete", "pod", "once", "-n", namespace, "--wait=false")
         eventually(
-            lambda: milan.get("shadowpod", "once", "-n", twin) is None, within=30, what="the ShadowPod's end"
+            lambda: milan.get("shadowpod", "once", "-n", twin) is None, within=60, what="the ShadowPod's end"
         )
-    eventually(lambda: milan.get("pod", "once", "-n", twin) is None, within=30, what="the pod to go")
-    eventually(lambda: rome.get("pod", "once", "-n", namespace) is None, within=30, what="its end at home")
+    eventually(lambda: milan.get("pod", "once", "-n", twin) is None, within=60, what="the pod to go")
+    eventually(lambda: rome.get("pod", "once", "-n", namespace) is None, within=60, what="its end at home")

@@ -193,7 +193,7 @@ async def served(rome: Cluster, milan: Cluster) -> AsyncIterator[Served]:
     try:
         found = Served(rome, node, node)
         await asyncio.to_thread(
-            eventually, lambda: _answers(address, port), within=30, what="the kubelet API to be served"
+            eventually, lambda: _answers(address, port), within=60, what="the kubelet API to be served"
         )
         yield found
     finally:

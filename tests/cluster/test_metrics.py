@@ -35,7 +35,7 @@ def metrics_services(cluster: Cluster) -> list[dict[str, Any]]:
 
 
 def test_prometheus_finds_the_gateways(monitored: Cluster) -> None:
-    eventually(lambda: metrics_services(monitored), within=30, what="the Service of the gateway's metrics")
+    eventually(lambda: metrics_services(monitored), within=60, what="the Service of the gateway's metrics")
     (service,) = metrics_services(monitored)
     name = service["metadata"]["name"]
     path = f"/api/v1/namespaces/{NAMESPACE}/services/{name}:metrics/proxy/metrics"
@@ -46,7 +46,7 @@ def test_prometheus_finds_the_gateways(monitored: Cluster) -> None:
     )
     eventually(
         lambda: monitored.items("servicemonitors.monitoring.coreos.com", "-n", NAMESPACE),
-        within=30,
+        within=60,
         what="the ServiceMonitor",
     )
     (monitor,) = monitored.items("servicemonitors.monitoring.coreos.com", "-n", NAMESPACE)
@@ -56,5 +56,5 @@ def test_prometheus_finds_the_gateways(monitored: Cluster) -> None:
     assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
     assert endpoint["path"] == "/metrics"
     install(monitored)
-    eventually(lambda: not metrics_services(monitored), within=30, what="the end of the metrics")
+    eventually(lambda: not metrics_services(monitored), within=60, what="the end of the metrics")
     assert not monitored.items("servicemonitors.monitoring.coreos.com", "-n", NAMESPACE)

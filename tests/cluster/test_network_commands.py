@@ -172,7 +172,7 @@ def test_other_flags_make_the_server_anew(apart: Pair) -> None:
     assert after["status"]["endpoint"]["port"] == 31997
     eventually(
         lambda: connection(rome, milan) == connection(milan, rome) == "Connected",
-        within=30,
+        within=60,
         what="the tunnel through the new port",
     )
 

@@ -222,7 +222,7 @@ def test_a_remote_pod_deleted_behind_its_back_comes_back(
         lambda: (
             (milan.get("pod", name, "-n", twin) or {"metadata": {"uid": before}})["metadata"]["uid"] != before
         ),
-        within=30,
+        within=60,
         what="a new remote pod",
     )
     eventually(lambda: ready_pods(rome, namespace, "app=web"), within=60, what="the pod Ready again")

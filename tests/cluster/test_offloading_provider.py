@@ -285,7 +285,7 @@ def test_without_its_mapping_a_twin_goes_with_all_that_is_in_it(consumer: Consum
 
 async def test_a_pod_comes_runs_comes_back_and_goes(consumer: Consumer) -> None:
     assert await create(consumer, shadow_pod(consumer, "web")) == [None]
-    eventually(lambda: running(consumer, "web"), within=30, what="the pod to run")
+    eventually(lambda: running(consumer, "web"), within=60, what="the pod to run")
     eventually(lambda: shadow_phase(consumer, "web") == "Running", within=60, what="the phase to be told")
     found = pod(consumer, "web")
     assert found is not None
@@ -304,7 +304,7 @@ async def test_a_pod_comes_runs_comes_back_and_goes(consumer: Consumer) -> None:
             and new["status"].get("phase") == "Running"
         )
 
-    eventually(back, within=30, what="the pod to come back")
+    eventually(back, within=60, what="the pod to come back")
     assert shadow_phase(consumer, "web") in ("Running", "Pending")
     consumer.provider.kubectl("delete", "shadowpod", "web", "-n", consumer.twin)
     eventually(lambda: pod(consumer, "web") is None, within=60, what="the pod to go with its ShadowPod")
@@ -314,7 +314,7 @@ async def test_what_finished_never_runs_again(consumer: Consumer) -> None:
     done = shadow_pod(consumer, "job", restartPolicy="Never")
     done["spec"]["pod"]["containers"][0]["command"] = ["true"]
     assert await create(consumer, done) == [None]
-    eventually(lambda: shadow_phase(consumer, "job") == "Succeeded", within=30, what="the job to be done")
+    eventually(lambda: shadow_phase(consumer, "job") == "Succeeded", within=60, what="the job to be done")
     consumer.provider.kubectl("delete", "pod", "job", "-n", consumer.twin)
     # A later ShadowPod's pod is a sign that the loop has been round.
     assert await create(consumer, shadow_pod(consumer, "after")) == [None]
@@ -349,7 +349,7 @@ async def test_a_strangers_pod_of_the_same_name_is_left_alone(consumer: Consumer
 
 async def test_labels_of_a_running_pod_follow_and_the_clusters_own_stay(consumer: Consumer) -> None:
     assert await create(consumer, shadow_pod(consumer, "web")) == [None]
-    eventually(lambda: running(consumer, "web"), within=30, what="the pod to run")
+    eventually(lambda: running(consumer, "web"), within=60, what="the pod to run")
     consumer.provider.kubectl("label", "pod", "web", "-n", consumer.twin, "of-the-cluster=yes")
     async with Client(consumer.credentials()) as client:
         patch = {"metadata": {"labels": {"app": None, "new": "label"}, "annotations": {"note": "x"}}}

@@ -58,7 +58,7 @@ def test_the_identities_may_do_what_they_must_and_no_more(peered: Pair, tmp_path
     assert may(control_plane, "create", "resourceslices.authentication.liqo.io", "-n", AWAY)
     assert may(control_plane, "update", "namespacemaps.offloading.liqo.io", "-n", AWAY)
     eventually(
-        lambda: rome.get("secret", "kubeconfig-resourceslice-milan", "-n", HOME), within=30, what="the Secret"
+        lambda: rome.get("secret", "kubeconfig-resourceslice-milan", "-n", HOME), within=60, what="the Secret"
     )
     slice_ = kubeconfig(rome, "kubeconfig-resourceslice-milan", tmp_path)
     for identity in (control_plane, slice_):
@@ -120,7 +120,7 @@ def test_a_drained_consumer_comes_back_when_it_is_let_in_again(peered: Pair) -> 
         become("Active")
     eventually(lambda: milan.get(*binding), within=60, what="the permissions given")
     eventually(
-        lambda: accepted(milan, AWAY) and accepted(rome, HOME), within=40, what="the slice accepted again"
+        lambda: accepted(milan, AWAY) and accepted(rome, HOME), within=60, what="the slice accepted again"
     )
 
 
@@ -185,7 +185,7 @@ def test_who_cannot_prove_its_id_is_refused_and_told_why(installed: Pair) -> Non
                 event["reason"] == "SignatureVerificationFailed"
                 for event in milan.items("events", "-n", namespace)
             ),
-            within=30,
+            within=60,
             what="the event",
         )
         assert "authParams" not in milan.get("tenant", "turin", "-n", namespace).get("status", {})
@@ -287,7 +287,7 @@ def test_a_deletion_asked_for_while_the_controller_is_away_is_finished_when_it_i
         secret = ("secret", "kubeconfig-controlplane-milan", "-n", HOME)
         eventually(
             lambda: "deletionTimestamp" in rome.get(*secret)["metadata"],
-            within=30,
+            within=60,
             what="the Secret being deleted",
         )
     finally:

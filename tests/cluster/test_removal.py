@@ -121,7 +121,7 @@ def test_a_tenant_that_is_deleted_takes_along_what_its_consumer_has_there(runnin
     eventually(lambda: not ready_pods(rome, name), within=60, what="pods that are not ready")
     eventually(
         lambda: condition(rome, "AuthIdentityControlPlaneStatus").get("reason") == "IdentityRefused",
-        within=45,
+        within=60,
         what="the refusal told",
     )
 

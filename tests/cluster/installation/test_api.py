@@ -41,7 +41,7 @@ def served(small: Cluster) -> Cluster:
     small.kubectl("wait", "--for=condition=Established", "crd", *names, "--timeout=60s", timeout=70)
     eventually(
         lambda: small.kubectl("get", "liqo", "-A", check=False).returncode == 0,
-        within=30,
+        within=60,
         what="discovery of the kinds",
     )
     return small

@@ -242,7 +242,7 @@ def acquainted(installed_small: Cluster) -> Iterator[Cluster]:
     isthmus("create", "configuration", *own, *peer, *ranges)
     eventually(
         lambda: installed_small.get("foreignclusters.core.liqo.io", "oslo"),
-        within=30,
+        within=60,
         what="the ForeignCluster",
     )
     yield installed_small

@@ -108,7 +108,7 @@ def test_ending_the_network_leaves_nodes_as_they_were_found(
 ) -> None:
     ranges = {item["spec"]["cidr"] for item in installed_small.items("networks.ipam.liqo.io", "-n", "liqo")}
     assert {"10.244.0.0/16", "10.96.0.0/16"} <= ranges  # found out: no flag says them
-    eventually(lambda: is_on_node(installed_small, on_node), within=30, what="the node's part of the network")
+    eventually(lambda: is_on_node(installed_small, on_node), within=60, what="the node's part of the network")
     isthmus(*arguments, "--kubeconfig", str(installed_small.kubeconfig))
     assert traces(on_node) == []
     assert installed_small.items("internalnodes") == []

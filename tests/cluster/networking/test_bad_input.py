@@ -332,7 +332,7 @@ def test_forged_answers_do_not_keep_a_dead_tunnel_alive(connected: Pair) -> None
     (forger,) = mains("gateway", "milan")
     with forging(forger, "rome"):
         with forger.stopped():
-            eventually(lambda: state(rome, milan) == "Error", within=40, what="the tunnel told as broken")
+            eventually(lambda: state(rome, milan) == "Error", within=60, what="the tunnel told as broken")
         eventually(lambda: state(rome, milan) == "Connected", within=60, what="the tunnel again")
 
 

@@ -132,7 +132,7 @@ def test_both_clusters_answer(web: tuple[Cluster, Cluster, str], client: str) ->
 def test_the_other_side_follows_within_two_seconds(web: tuple[Cluster, Cluster, str]) -> None:
     rome, milan, namespace = web
     twin = f"{namespace}-rome"
-    eventually(lambda: len(_addresses(milan, twin, "web")) == 4, within=15, what="four endpoints in milan")
+    eventually(lambda: len(_addresses(milan, twin, "web")) == 4, within=60, what="four endpoints in milan")
 
     def follows(change: str, app: str, count: int, total: int) -> None:
         rome.kubectl("scale", "-n", namespace, f"deployment/{app}", f"--replicas={count}")
@@ -165,14 +165,14 @@ def test_a_failing_pod_is_no_endpoint_on_either_side(joined: tuple[Cluster, Clus
     made["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = probe
     _apply(rome, shared, _service("web"), made)
     broken, _ = _ready(rome, shared, "abroad", 2)
-    eventually(lambda: len(_addresses(milan, f"{shared}-rome", "web")) == 2, within=15, what="two endpoints")
+    eventually(lambda: len(_addresses(milan, f"{shared}-rome", "web")) == 2, within=60, what="two endpoints")
     rome.kubectl("exec", "-n", shared, broken, "--", "touch", "/tmp/broken")
     remote = f"{shared}-rome"
 
     def remote_is_ready() -> bool:
         return any(pod["metadata"]["name"] == broken for pod in ready_pods(milan, remote))
 
-    eventually(lambda: not remote_is_ready(), within=20, every=0.05, what="the failing pod")
+    eventually(lambda: not remote_is_ready(), within=60, every=0.05, what="the failing pod")
     seen = time.monotonic()
     eventually(
         lambda: len(_addresses(rome, shared, "web")) == 1, within=10, every=0.05, what="its end in rome"
@@ -222,6 +222,6 @@ def test_a_stateful_set_with_a_headless_service_works_across_clusters(
             # A headless Service resolves to the pods themselves, so the port is theirs.
             eventually(
                 lambda name=name, client=client: _ask(rome, shared, client, f"http://{name}.db:8080") == name,
-                within=30,
+                within=60,
                 what=f"{name} answering {client} by its own name",
             )

@@ -118,7 +118,7 @@ def start(cluster: Cluster, namespace: str, name: str, target: str, **spec: Any)
     """A pod that probes an address from now on; returns once it has had an answer."""
     run_pods(cluster, namespace, pod(name, PROBE, target, **spec))
     probe = Probe(cluster, namespace, name)
-    eventually(probe.flowing, within=30, what=f"the first answer of {target} to {name}")
+    eventually(probe.flowing, within=60, what=f"the first answer of {target} to {name}")
     return probe
 
 

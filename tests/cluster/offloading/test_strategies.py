@@ -158,7 +158,7 @@ async def _in_force(consumer: Consumer, mode: str) -> None:  # noqa: F811
         ]
         return tuple(code == 0 for code in done) == wanted
 
-    eventually(taken, within=30, what=f"the quota's mode {mode}")
+    eventually(taken, within=60, what=f"the quota's mode {mode}")
 
 
 async def test_a_hard_quota_is_exact_in_a_burst_and_freed_by_what_has_finished(consumer: Consumer) -> None:  # noqa: F811

@@ -58,7 +58,7 @@ def _write(directory: Path, name: str, content: bytes) -> Path:
 
 
 def _kubeconfig(rome: Cluster, secret: str) -> bytes:
-    eventually(lambda: rome.get("secret", secret, "-n", HOME), within=30, what=f"Secret {secret}")
+    eventually(lambda: rome.get("secret", secret, "-n", HOME), within=60, what=f"Secret {secret}")
     return base64.b64decode(rome.get("secret", secret, "-n", HOME)["data"]["kubeconfig"])
 
 
@@ -112,10 +112,10 @@ def stage(installed: tuple[Cluster, Cluster], tmp_path_factory: pytest.TempPathF
     stage = Stage(
         rome, milan, local, other, {name: _write(directory, name, text) for name, text in found.items()}
     )
-    eventually(lambda: milan.get("namespace", stage.others_twin), within=30, what="the other's twin")
+    eventually(lambda: milan.get("namespace", stage.others_twin), within=60, what="the other's twin")
     eventually(
         lambda: milan.get("rolebinding", AWAY, "-n", stage.twin),
-        within=30,
+        within=60,
         what="the permissions in the twin",
     )
     _controller(rome, running=False)

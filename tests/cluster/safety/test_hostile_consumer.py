@@ -143,7 +143,7 @@ async def test_names_of_namespaces_that_are_not_the_consumers_to_have(stage: Sta
         await client.create(NAMESPACE_MAPS.partial(), copy("hostile", spec), AWAY)
         try:
             wanted = {**dict.fromkeys(hostile, "CreationLoopBackOff"), "good": "Accepted"}
-            eventually(lambda: phases() == wanted, within=30, what="all names refused but one")
+            eventually(lambda: phases() == wanted, within=60, what="all names refused but one")
             eventually(
                 lambda: milan.get("rolebinding", AWAY, "-n", "good-rome"),
                 within=60,
@@ -248,7 +248,7 @@ async def test_pods_that_want_more_than_a_consumer_may_have(stage: Stage) -> Non
         )
         for metadata in ({"finalizers": ["for.ever/here"]}, {"ownerReferences": [{"kind": "Node"}]}):
             await unchanged(client, SHADOW_PODS, "good", {"metadata": metadata}, stage.twin)
-        eventually(lambda: stage.milan.get("pod", "good", "-n", stage.twin), within=30, what="the good pod")
+        eventually(lambda: stage.milan.get("pod", "good", "-n", stage.twin), within=60, what="the good pod")
         await client.delete(SHADOW_PODS, "good", stage.twin)
     assert [one["metadata"]["name"] for one in stage.milan.items("shadowpods", "-n", stage.twin)] in (
         [],

@@ -86,7 +86,7 @@ def candidate(installed: tuple[Cluster, Cluster]) -> Iterator[Candidate]:
         found = milan.get("secret", "liqo-nonce", "-n", NAMESPACE).get("data", {}).get("nonce", "")
         return base64.b64decode(found)
 
-    eventually(nonce, within=30, what="the nonce")
+    eventually(nonce, within=60, what="the nonce")
     yield Candidate(milan, nonce())
     milan.kubectl("delete", "namespace", NAMESPACE, "--timeout=60s", timeout=70)
 
@@ -113,12 +113,12 @@ def test_tenants_that_prove_nothing_are_refused_and_the_right_one_is_let_in(cand
     ]
     for changed, part in cases:
         candidate.milan.apply(candidate.tenant(**changed))
-        eventually(lambda part=part: candidate.told(part), within=30, what=f"the event that says: {part}")  # type: ignore[misc]
+        eventually(lambda part=part: candidate.told(part), within=60, what=f"the event that says: {part}")  # type: ignore[misc]
         assert "authParams" not in candidate.status()
         assert not candidate.milan.items("rolebindings", "-n", NAMESPACE)
         assert not candidate.milan.items("csr", "-l", f"liqo.io/remote-cluster-id={CONSUMER}")
     candidate.milan.apply(candidate.tenant())
-    eventually(lambda: "authParams" in candidate.status(), within=30, what="the right one admitted")
+    eventually(lambda: "authParams" in candidate.status(), within=60, what="the right one admitted")
 
 
 def test_an_id_that_is_a_group_of_the_provider_is_refused(candidate: Candidate) -> None:
