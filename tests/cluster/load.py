@@ -12,7 +12,9 @@ from typing import Any
 
 from tests.cluster.support import TEST_IMAGE, Cluster, eventually, run
 
-COUNTING = "n=0; while [ ! -e /tmp/end ]; do n=$((n+1)); echo $n; sleep 1; done"
+COUNTING = "n=0; while [ ! -e /tmp/end-logs ]; do n=$((n+1)); echo $n; sleep 1; done"
+EXEC_COUNTING = COUNTING.replace("end-logs", "end-exec")
+"""A file of its own: the end of a container's first process kills what was executed in it."""
 
 
 def pod(namespace: str, name: str, command: str) -> dict[str, Any]:
@@ -55,7 +57,7 @@ class Load:
         self._kubectl("wait", "--for=condition=Ready", "pod/steady", "--timeout=60s")
         self._began = time.monotonic()
         self._stream("logs", "logs", "-f", "steady")
-        self._stream("exec", "exec", "steady", "--", "sh", "-c", COUNTING)
+        self._stream("exec", "exec", "steady", "--", "sh", "-c", EXEC_COUNTING)
         turns = threading.Thread(target=self._take_turns)
         turns.start()
         try:
@@ -74,14 +76,15 @@ class Load:
         """
         for kind, stream in self._streams.items():
             assert stream.poll() is None, f"{kind} was cut: {self._files[kind].read_text()[-200:]}"
-        self._kubectl("exec", "steady", "--", "touch", "/tmp/end")
-        found = {}
-        for kind, stream in self._streams.items():
-            code = stream.wait(timeout=30)
-            lines = self._files[kind].read_text().split()
-            assert lines == [str(n + 1) for n in range(len(lines))], f"{kind} has gaps"
-            found[kind] = (code, len(lines))
-        return found
+        return {kind: self._end_stream(kind) for kind in ("exec", "logs")}
+
+    def _end_stream(self, kind: str) -> tuple[int, int]:
+        self._kubectl("exec", "steady", "--", "touch", f"/tmp/end-{kind}")
+        code = self._streams[kind].wait(timeout=30)
+        text = self._files[kind].read_text()
+        lines = text.split()
+        assert lines == [str(n + 1) for n in range(len(lines))], f"{kind} has gaps: …{text[-200:]}"
+        return code, len(lines)
 
     @property
     def seconds(self) -> float:

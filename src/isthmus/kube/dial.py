@@ -2,7 +2,8 @@
 
 Owns no task. Everything is bounded by the caller's timeout. Dead peers are noticed by the kernel: unacknowledged
 data closes a connection after `UNACKNOWLEDGED` seconds, which leaves a request time for another attempt, and a
-quiet one is probed, so that a watch whose other end vanished (a pulled cable, a lost node) ends after some 20.
+quiet one is probed, so that a watch whose other end vanished (a pulled cable, a lost node) ends after some 30: the
+probes of ten watches are a tenth of the idle traffic between two clusters, sooner ones would be more.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from isthmus.kube.http import Connection, Traffic
 
 UNACKNOWLEDGED = 15
 """Seconds without an acknowledgement of what was sent, a probe included, after which the other end is dead."""
-_PROBE_AFTER = 15
+_PROBE_AFTER = 25
 _PROBE_EVERY = 5
 _PROBES = 3
 _MAX_PROXY_HEAD = 16 * 1024
