@@ -13,6 +13,7 @@ import pytest
 
 from isthmus import lab
 from tests.cluster.support import Cluster, deployment, eventually, isthmus, ready_pods
+from tests.processes import mains
 
 HOME, AWAY = "liqo-tenant-milan", "liqo-tenant-rome"
 KINDS = "virtualnodes,rslice,identities,renews,namespacemaps"
@@ -216,6 +217,17 @@ def test_a_tenant_goes_though_its_consumer_does_not_answer(running: Site) -> Non
         milan.kubectl("delete", "tenant", "rome", "-n", AWAY, "--timeout=20s")
         eventually(lambda: milan.get("namespace", f"{name}-rome") is None, within=60, what="the twin's end")
         assert not milan.items("rslice,namespacemaps,renews,quotas", "-n", AWAY)
+
+
+def test_a_virtual_node_goes_though_its_provider_shut_us_out_unseen(running: Site) -> None:
+    rome, milan, name = running
+    [controller] = mains("controller", "rome")
+    with controller.stopped():
+        with without_api_server("milan"):
+            pass  # Whoever followed milan's objects has to ask anew, and the twin is not for rome to see any more.
+        milan.kubectl("delete", "tenant", "rome", "-n", AWAY, "--timeout=20s")
+        eventually(lambda: milan.get("namespace", f"{name}-rome") is None, within=60, what="the twin's end")
+    rome.kubectl("delete", "virtualnode", "milan", "-n", HOME, "--timeout=100s", timeout=110)
 
 
 @pytest.mark.endurance

@@ -249,9 +249,11 @@ async def test_what_may_not_be_read_yet_is_asked_for_again_with_one_line(
             assert all(isinstance(outcome, Forbidden) for outcome in outcomes)
             assert not informer.synced.is_set()
             assert not informer.connected
+            assert informer.refused_for > 0
             allowed = True
             await asyncio.wait_for(informer.synced.wait(), 5)
             assert informer.connected
+            assert informer.refused_for == 0
             assert outcomes[-1] is None, "who follows is told that it is let in"
     assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
     assert "no role yet" in caplog.text

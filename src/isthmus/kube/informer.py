@@ -44,6 +44,7 @@ Handler = Callable[[T | None, T | None], None]
 INITIAL_END = "k8s.io/initial-events-end"
 PAGE_SIZE = 100
 """Objects a page of the fallback list; a page is held in memory whole (python-stack.md 6)."""
+REFUSALS = (Forbidden, NotFound, Unauthorized)
 FORGET_AFTER = 8
 """Refusals in a row after which everything is read anew."""
 STABLE_AFTER = 5.0
@@ -87,6 +88,7 @@ class Informer(Generic[T]):
         self._progress = False
         self._complained = False
         self._opened_at: float | None = None
+        self._refused_at: float | None = None
 
     @property
     def synced(self) -> asyncio.Event:
@@ -97,6 +99,11 @@ class Informer(Generic[T]):
     def connected(self) -> bool:
         """Whether a watch is open now and the cache follows it; the last known state stays cached when not."""
         return self._connected
+
+    @property
+    def refused_for(self) -> float:
+        """Seconds for which the server has not let us follow (401, 403, 404), 0 while it does."""
+        return 0.0 if self._refused_at is None else asyncio.get_running_loop().time() - self._refused_at
 
     def get(self, key: Key) -> T | None:
         """The cached object."""
@@ -138,6 +145,8 @@ class Informer(Generic[T]):
             except KubeError as caught:
                 error = caught
                 self._observer(caught)
+                if isinstance(error, REFUSALS) and self._refused_at is None:
+                    self._refused_at = loop.time()
             finally:
                 if self._opened_at is not None and loop.time() - self._opened_at > STABLE_AFTER:
                     self._progress = True
@@ -184,6 +193,7 @@ class Informer(Generic[T]):
         """The watch is answered."""
         self._opened_at = asyncio.get_running_loop().time()
         self._connected = bool(self._version)
+        self._refused_at = None
         self._observer(None)
         if self._complained:
             self._complained = False
@@ -300,7 +310,7 @@ def plan_pause(error: KubeError | None, failures: int, random: float) -> float:
     is merely away; 30 s at most either way. A watch that ended at once without an error counts as a failure.
     """
     asked = bounded_retry_after(error) if error is not None else None
-    if isinstance(error, Forbidden | NotFound | Unauthorized):
+    if isinstance(error, REFUSALS):
         pause = backoff(failures, first=0.5, longest=10.0, random=random)
     else:
         pause = backoff(failures, first=0.2, longest=30.0, factor=1.5, random=random)

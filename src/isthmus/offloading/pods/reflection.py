@@ -52,8 +52,12 @@ class PodReflection:
                     self._controller.enqueue(Key(local, name))
 
     def leftovers(self) -> int:
-        """How many ShadowPods of this virtual node are known to be at the provider."""
-        return sum(len(twin.names()) for twin in self._twins.values())
+        """How many ShadowPods of this virtual node are known to be at the provider, and ours to delete."""
+        return sum(twin.left() for twin in self._twins.values())
+
+    def shut_out(self) -> bool:
+        """Whether the provider lets us into none of the twin namespaces any more: nothing can be told to it."""
+        return bool(self._twins) and all(twin.withdrawn for twin in self._twins.values())
 
     async def run(self) -> None:
         """Reconcile until cancelled."""

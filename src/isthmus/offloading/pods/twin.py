@@ -38,6 +38,8 @@ class RemotePod(Object, frozen=True, kw_only=True):
 SHADOWS = replace(SHADOW_PODS.view(Shadow), metadata_only=True)
 SHADOW_PHASES = SHADOW_PODS.view(ShadowPhase)
 REMOTE_PODS = PODS.view(RemotePod)
+WITHDRAWN_AFTER = 15.0
+"""Seconds of refusal after which the provider is taken to have ended our access: one that restarts refuses for less."""
 BOUND = "spec.nodeName!="
 """Which remote pods are watched: one that no node was found for is asked for (`unbound.py`)."""
 
@@ -76,6 +78,15 @@ class TwinNamespace:
     def names(self) -> set[str]:
         """The names of all ShadowPods."""
         return {shadow.metadata.name for shadow in self._shadows.list()}
+
+    def left(self) -> int:
+        """How many ShadowPods are still to be deleted here: none that we know of once we have no access any more."""
+        return 0 if self.withdrawn else len(self.names())
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether the provider has taken our access back, or never gave it."""
+        return self._shadows.refused_for >= WITHDRAWN_AFTER
 
     def follow(self, changed: Callable[[str], None]) -> None:
         """From now on call `changed` with the name of what differs."""

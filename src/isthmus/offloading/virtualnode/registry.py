@@ -49,7 +49,9 @@ class ProviderSession(Struct, eq=False):
     health: ProviderHealth = field(default_factory=ProviderHealth)
     """Whether the provider answers."""
     leftovers: Callable[[], int] = lambda: 0
-    """How many ShadowPods of the virtual node are known to be at the provider."""
+    """How many ShadowPods of the virtual node are known to be at the provider, and ours to delete."""
+    shut_out: Callable[[], bool] = lambda: False
+    """Whether the provider lets the virtual node into none of its namespaces any more."""
     node_refused: str = ""
     """Why this cluster's API server does not take the Node as it is wished for, "" where it does."""
 

@@ -90,14 +90,15 @@ async def remove_node(runtime: Runtime, virtual_node: VirtualNode) -> None:
 
 def situation_of(runtime: Runtime, virtual_node: VirtualNode, *, has_task: bool) -> Situation:
     """How long a deletion has been going on, and whether the provider can still be told: it takes the virtual
-    node's task, and that the provider answers or may do so again."""
+    node's task, that the provider answers or may do so again, and that it lets us in."""
     session = runtime.registry.session(virtual_node.metadata.name)
     peer = runtime.foreign_cluster(virtual_node)
     declared_dead = peer is not None and peer.metadata.annotations.get(labels.PERMANENTLY_UNREACHABLE) == (
         labels.TRUE
     )
     silent = session is not None and session.health.probed and not session.health.reachable
-    hopeless = not has_task or (declared_dead and silent)
+    shut_out = session is not None and session.shut_out()
+    hopeless = not has_task or shut_out or (declared_dead and silent)
     return Situation(deleting_for(virtual_node), hopeless)
 
 

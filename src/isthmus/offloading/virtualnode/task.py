@@ -86,7 +86,7 @@ class _Work:
             ),
             runtime.pod_workers(virtual_node) or WORKERS,
         )
-        session.leftovers = self._reflection.leftovers
+        session.leftovers, session.shut_out = self._reflection.leftovers, self._reflection.shut_out
         self._heartbeat = Heartbeat(
             manager.client, session.client, session.health, self._node, self._health_changed
         )
