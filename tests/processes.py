@@ -24,6 +24,16 @@ PROC = Path("/proc")
 SETTINGS = {"controller": "ISTHMUS_OPTIONS", "gateway": "ISTHMUS_GATEWAY", "node": "ISTHMUS_NODE"}
 
 
+@contextlib.contextmanager
+def halted(pid: int) -> Iterator[None]:
+    """A process, of ours or of Kubernetes', does nothing until the block ends, as on a machine that hangs."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 @dataclass(frozen=True)
 class Process:
     """A process of ours: its role is that of its container, its program is `isthmus` or what it started."""
@@ -39,14 +49,9 @@ class Process:
         """End it as the kernel would for want of memory."""
         os.kill(self.pid, signal.SIGKILL)
 
-    @contextlib.contextmanager
-    def stopped(self) -> Iterator[None]:
-        """It does nothing for a while, as on a machine that hangs; what it started goes on."""
-        os.kill(self.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self.pid, signal.SIGCONT)
+    def stopped(self) -> contextlib.AbstractContextManager[None]:
+        """It does nothing for a while; what it started goes on."""
+        return halted(self.pid)
 
     def run(self, *command: str) -> str:
         """What a command prints in the network namespace of the process, with this machine's programs."""

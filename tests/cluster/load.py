@@ -12,9 +12,13 @@ from typing import Any
 
 from tests.cluster.support import TEST_IMAGE, Cluster, eventually, run
 
-COUNTING = "n=0; while [ ! -e /tmp/end-logs ]; do n=$((n+1)); echo $n; sleep 1; done"
-EXEC_COUNTING = COUNTING.replace("end-logs", "end-exec")
-"""A file of its own: the end of a container's first process kills what was executed in it."""
+
+def counting(kind: str) -> str:
+    """A program that counts a line a second until the file of its stream is there.
+
+    One file a stream: the end of a container's first process kills what was executed in it.
+    """
+    return f"n=0; while [ ! -e /tmp/end-{kind} ]; do n=$((n+1)); echo $n; sleep 1; done"
 
 
 def pod(namespace: str, name: str, command: str) -> dict[str, Any]:
@@ -53,11 +57,11 @@ class Load:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run it until the block ends."""
-        self._rome.apply(pod(self._namespace, "steady", COUNTING))
+        self._rome.apply(pod(self._namespace, "steady", counting("logs")))
         self._kubectl("wait", "--for=condition=Ready", "pod/steady", "--timeout=60s")
         self._began = time.monotonic()
         self._stream("logs", "logs", "-f", "steady")
-        self._stream("exec", "exec", "steady", "--", "sh", "-c", EXEC_COUNTING)
+        self._stream("exec", "exec", "steady", "--", "sh", "-c", counting("exec"))
         turns = threading.Thread(target=self._take_turns)
         turns.start()
         try:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -22,10 +20,10 @@ import yaml
 
 from isthmus import lab
 from isthmus.peering.validity import Validity, read_validity
-from tests.cluster.load import COUNTING, Load, pod
+from tests.cluster.load import Load, counting, pod
 from tests.cluster.networking.labs import lab_apart, peer
 from tests.cluster.support import Cluster, eventually, isthmus
-from tests.processes import mains
+from tests.processes import halted, mains
 
 pytestmark = pytest.mark.endurance
 
@@ -188,12 +186,8 @@ def test_a_provider_that_is_away_when_a_renewal_is_due_makes_up_for_it(brief: Pa
     before = read_certificates(rome)
     due = [end - LIFE / 3 for end in ends(rome)]
     eventually(lambda: time.time() > min(due) - 2, within=LIFE, what="the moment before", every=0.1)
-    api_server = lab.pids("milan")["kube-apiserver"]
-    os.kill(api_server, signal.SIGSTOP)  # To start it anew takes longer than a certificate has left.
-    try:
+    with halted(lab.pids("milan")["kube-apiserver"]):  # A new start takes longer than is left.
         eventually(lambda: time.time() > max(due) + 2, within=LIFE, what="the moment after", every=0.1)
-    finally:
-        os.kill(api_server, signal.SIGCONT)
 
     def all_renewed() -> bool:
         found = read_certificates(rome)
@@ -208,7 +202,7 @@ def test_a_provider_that_is_away_when_a_renewal_is_due_makes_up_for_it(brief: Pa
 def running(brief: Pair, extended: str) -> tuple[Cluster, Cluster, str]:
     """A pod that runs in milan."""
     rome, milan = brief
-    rome.apply(pod(extended, "steady", COUNTING))
+    rome.apply(pod(extended, "steady", counting("logs")))
     rome.kubectl("wait", "--for=condition=Ready", "pod/steady", "-n", extended, "--timeout=60s", timeout=70)
     return rome, milan, extended
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +11,7 @@ import pytest
 
 from isthmus import lab
 from tests.cluster.support import Cluster, deployment, eventually, isthmus, ready_pods
-from tests.processes import mains
+from tests.processes import halted, mains
 
 HOME, AWAY = "liqo-tenant-milan", "liqo-tenant-rome"
 KINDS = "virtualnodes,rslice,identities,renews,namespacemaps"
@@ -76,6 +74,19 @@ def consumer_is_clean(rome: Cluster) -> bool:
     )
 
 
+def assert_nothing_of_rome_in(milan: Cluster, name: str) -> None:
+    """Wait for the end of all that rome had in milan but its Tenant."""
+    eventually(
+        lambda: (
+            not milan.items("rslice,namespacemaps,renews,quotas", "-n", AWAY)
+            and milan.get("namespace", f"{name}-rome") is None
+        ),
+        within=60,
+        what="nothing of rome's in milan",
+        instead=lambda: milan.about("rome"),
+    )
+
+
 def test_a_foreign_cluster_that_is_deleted_comes_back_and_costs_no_pod(running: Site) -> None:
     rome, milan, name = running
     before = uids(milan, "pods", f"{name}-rome")
@@ -111,14 +122,7 @@ def test_a_control_plane_identity_that_is_deleted_is_had_again_by_peering(runnin
 def test_a_tenant_that_is_deleted_takes_along_what_its_consumer_has_there(running: Site) -> None:
     rome, milan, name = running
     milan.kubectl("delete", "tenant", "rome", "-n", AWAY, "--timeout=20s")
-    eventually(
-        lambda: (
-            not milan.items("rslice,namespacemaps,renews,quotas", "-n", AWAY)
-            and milan.get("namespace", f"{name}-rome") is None
-        ),
-        within=60,
-        what="nothing of rome in milan",
-    )
+    assert_nothing_of_rome_in(milan, name)
     eventually(lambda: not ready_pods(rome, name), within=60, what="pods that are not ready")
     eventually(
         lambda: condition(rome, "AuthIdentityControlPlaneStatus").get("reason") == "IdentityRefused",
@@ -136,34 +140,12 @@ def test_a_provider_is_not_uninstalled_under_its_consumer(running: Site) -> None
     assert milan.get("deployment", "liqo-controller-manager", "-n", "liqo")
 
 
-def assert_nothing_of_rome_in(milan: Cluster, name: str) -> None:
-    """Wait for the end of all that rome had in milan but its Tenant."""
-    eventually(
-        lambda: (
-            not milan.items("rslice,namespacemaps,renews,quotas", "-n", AWAY)
-            and milan.get("namespace", f"{name}-rome") is None
-        ),
-        within=60,
-        what="nothing of rome's in milan",
-        instead=lambda: milan.about("rome"),
-    )
-
-
 def test_the_tenant_namespace_deleted_at_the_consumer(running: Site) -> None:
     rome, milan, name = running
     rome.kubectl("delete", "namespace", HOME, "--timeout=90s", timeout=100)
     eventually(lambda: consumer_is_clean(rome), within=60, what="nothing of milan in rome")
     assert all(pod["spec"].get("nodeName") != "milan" for pod in rome.items("pods", "-n", name))
     assert_nothing_of_rome_in(milan, name)
-
-
-@contextlib.contextmanager
-def halted(process: int) -> Iterator[None]:
-    os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process, signal.SIGCONT)
 
 
 def test_the_tenant_namespace_deleted_at_the_consumer_its_secret_first(running: Site) -> None:

@@ -2,8 +2,8 @@
 
 Owns no task. Everything is bounded by the caller's timeout. Dead peers are noticed by the kernel: unacknowledged
 data closes a connection after `UNACKNOWLEDGED` seconds, which leaves a request time for another attempt, and a
-quiet one is probed, so that a watch whose other end vanished (a pulled cable, a lost node) ends after some 30: the
-probes of ten watches are a tenth of the idle traffic between two clusters, sooner ones would be more.
+quiet one is probed, so that a watch whose other end vanished (a pulled cable, a lost node) ends after some 30;
+every 15 s, the probes of ten watches would be a tenth of the idle traffic between two clusters.
 """
 
 from __future__ import annotations

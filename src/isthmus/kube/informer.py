@@ -45,6 +45,7 @@ INITIAL_END = "k8s.io/initial-events-end"
 PAGE_SIZE = 100
 """Objects a page of the fallback list; a page is held in memory whole (python-stack.md 6)."""
 REFUSALS = (Forbidden, NotFound, Unauthorized)
+"""What only a change of permissions or of the served kinds can mend."""
 FORGET_AFTER = 8
 """Refusals in a row after which everything is read anew."""
 STABLE_AFTER = 5.0

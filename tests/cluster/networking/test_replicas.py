@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import time
 from collections.abc import Iterator
 
@@ -16,7 +14,7 @@ from isthmus.lab import processes as programs
 from isthmus.lab.plan import site_from_environment
 from tests.cluster.networking.traffic import PATIENCE, Flow, back
 from tests.cluster.support import Cluster, eventually, isthmus
-from tests.processes import Process, mains
+from tests.processes import Process, halted, mains
 
 pytestmark = pytest.mark.endurance
 
@@ -70,15 +68,9 @@ def replicated(joined: tuple[Cluster, Cluster]) -> Iterator[tuple[Cluster, Clust
             yield joined
 
 
-@contextlib.contextmanager
-def _kubelet_stopped(node: str) -> Iterator[None]:
+def _kubelet_stopped(node: str) -> contextlib.AbstractContextManager[None]:
     """Nothing is started again on the node meanwhile."""
-    pid = programs.find(site_from_environment(), node, "kubelet").pid
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
+    return halted(programs.find(site_from_environment(), node, "kubelet").pid)
 
 
 def _leader(cluster: Cluster) -> Process:
