@@ -95,6 +95,11 @@ def test_a_deployment_of_twenty_runs_on_the_providers_real_nodes(
     real = {node["metadata"]["name"] for node in milan.items("nodes", "-l", "liqo.io/type!=virtual-node")}
     assert {pod["spec"]["nodeName"] for pod in remote} <= real
     assert {pod["spec"]["nodeName"] for pod in rome.items("pods", "-n", namespace)} == {"milan"}
+    warnings = [
+        event["message"]
+        for event in milan.items("events", "-n", f"{namespace}-rome", "--field-selector=type=Warning")
+    ]
+    assert not [text for text in warnings if "-token" in text], "a pod started before its tokens were there"
 
     first = rome.kubectl("logs", "-n", namespace, names[0]).stdout.splitlines()[0]
     assert first == "ciao segreto plain-value"

@@ -15,8 +15,9 @@ from isthmus.reflection import configmaps, secrets
 from isthmus.reflection.engine import ReflectedKind, Reflector
 from isthmus.reflection.podtokens import TokenReflector
 from isthmus.reflection.session import ReflectionSession, ReflectorOptions
+from isthmus.reflection.tokens import wanted_tokens
 
-__all__ = ["ReflectionSession", "ReflectorOptions", "setup_namespace"]
+__all__ = ["ReflectionSession", "ReflectorOptions", "setup_namespace", "wanted_tokens"]
 
 
 async def setup_namespace(session: ReflectionSession, local_namespace: str, remote_namespace: str) -> None:

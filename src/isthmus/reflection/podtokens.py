@@ -103,8 +103,14 @@ class TokenReflector:
             return None
         pause = self._pause(key, pod, wanted, secret)
         if pause is None or pause > 0:
+            self._session.tokens_over(pod)
             return pause
-        return await self._renew(key, pod.metadata, wanted, secret)
+        if secret is None and (waiting := self._session.tokens_turn(pod)):
+            return waiting
+        try:
+            return await self._renew(key, pod.metadata, wanted, secret)
+        finally:
+            self._session.tokens_over(pod)
 
     def _pause(self, key: Key, pod: Pod, wanted: tokens.PodTokens, secret: Object | None) -> float | None:
         """Seconds until there is something to do: 0 for now, None for never."""

@@ -6,10 +6,12 @@ gives each informer back when a namespace is no longer reflected.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct, field
 
+from isthmus.kube.builtin import Pod
 from isthmus.kube.client import Client
 from isthmus.kube.events import EventRecorder
 from isthmus.kube.informer import InformerSet
@@ -57,6 +59,10 @@ class ReflectionSession(Struct, frozen=True, kw_only=True):
     """Whether endpoints' addresses are made such that the provider can map them; not without a network of ours."""
     network_namespace: str = "liqo"
     """Where the Networks of this cluster are."""
+    tokens_turn: Callable[[Pod], float] = lambda _: 0.0
+    """Seconds until it is a pod's turn to have its first tokens made; asked until it says 0."""
+    tokens_over: Callable[[Pod], None] = lambda _: None
+    """Called when a pod's tokens are at the provider, or the first attempt to make them has failed."""
     namespace_wide: bool = True
     """Whether this session reflects what belongs to the namespace (ConfigMaps, Secrets). With several virtual
     nodes of one provider in a namespace exactly one session should, so that differing filter lists of theirs do

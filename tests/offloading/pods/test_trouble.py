@@ -11,6 +11,8 @@ import pytest
 
 from isthmus.kube.errors import Forbidden
 from isthmus.offloading.pods.memory import PodMemory
+from isthmus.offloading.pods.pace import Pace
+from isthmus.offloading.pods.provider import LOOKS_RATE, LOOKS_SPREAD
 from isthmus.offloading.pods.trouble import (
     FIRST_LOOK,
     LOOKS,
@@ -109,8 +111,9 @@ async def test_the_provider_is_asked_only_of_a_pod_that_stays_in_trouble() -> No
             remote=provider,
             events=provider,
             terms=lambda: SimpleNamespace(identity=SimpleNamespace(provider_id="milan")),
+            looks=Pace(),
         )
-        pod: Any = SimpleNamespace(metadata=SimpleNamespace(name="web"))
+        pod: Any = SimpleNamespace(metadata=SimpleNamespace(name="web", uid="u1"))
         shadow: Any = SimpleNamespace(metadata=SimpleNamespace(namespace="demo-rome", uid="s1"))
         remote: Any = SimpleNamespace(metadata=SimpleNamespace(uid="p1"))
         first = await explain(context, pod, shadow, remote, memory)
@@ -123,3 +126,21 @@ async def test_the_provider_is_asked_only_of_a_pod_that_stays_in_trouble() -> No
         assert provider.told == ([] if refuses else [("FailedScheduling", "milan: no node fits")])
         calm(memory)
         assert await explain(context, pod, None, None, memory) is None
+
+
+async def test_of_many_pods_in_trouble_not_all_are_asked_about_at_once() -> None:
+    provider = Provider()
+    context: Any = SimpleNamespace(
+        remote=provider,
+        events=provider,
+        terms=lambda: SimpleNamespace(identity=SimpleNamespace(provider_id="milan")),
+        looks=Pace(rate=LOOKS_RATE, spread=LOOKS_SPREAD),
+    )
+    shadow: Any = SimpleNamespace(metadata=SimpleNamespace(namespace="demo-rome", uid="s1"))
+    waits = []
+    for number in range(50):
+        pod: Any = SimpleNamespace(metadata=SimpleNamespace(name=f"web-{number}", uid=f"u{number}"))
+        memory = PodMemory(f"u{number}", explain_at=time.monotonic())
+        waits.append(await explain(context, pod, shadow, shadow, memory))
+    assert len(provider.asked) == 1
+    assert all(wait is not None and wait < 90 for wait in waits)

@@ -9,9 +9,9 @@ from isthmus.kube.objects import Key
 from isthmus.offloading.virtualnode.templates import (
     Template,
     plan_reflectors,
-    pod_workers,
     template_of,
     with_extras,
+    workers_of,
 )
 from isthmus.reflection import ReflectorOptions
 
@@ -52,10 +52,10 @@ def test_a_virtual_node_without_a_template_has_the_installations() -> None:
 
 
 def test_pods_have_workers_of_their_own() -> None:
-    assert pod_workers(None, 10) == 10
-    assert pod_workers(template(secret={"workers": 0}), 10) == 10
-    assert pod_workers(template(pod={"workers": 0}), 10) == 0
-    assert pod_workers(template(pod={"workers": 3}), 10) == 3
+    assert workers_of("pod", None, 10) == 10
+    assert workers_of("pod", template(secret={"workers": 0}), 10) == 10
+    assert workers_of("pod", template(pod={"workers": 0}), 10) == 0
+    assert workers_of("pod", template(pod={"workers": 3}), 10) == 3
 
 
 def test_a_template_adds_to_the_node_what_the_virtual_node_does_not_say() -> None:

@@ -28,6 +28,7 @@ from isthmus.offloading.pods.status import (
     phase_of,
     unready_status,
 )
+from isthmus.offloading.pods.turns import shadow_turn
 from isthmus.offloading.pods.twin import SHADOW_PHASES, SHADOWS, Shadow, TwinNamespace
 
 PATIENCE = 3
@@ -62,7 +63,7 @@ async def create_shadow(
             return await _report(context, pod, memory, NO_HOME)
     except InvalidPodError as error:
         return await _report(context, pod, memory, str(error))
-    if waiting := context.pace.wait(pod.metadata.uid):
+    if waiting := shadow_turn(context, pod, memory):
         return waiting
     memory.creating()
     try:

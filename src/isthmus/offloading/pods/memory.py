@@ -34,6 +34,10 @@ class PodMemory(Struct):
     """How often the remote pod was waited for, since it was last seen bound; 0 for not yet."""
     unbound_at: float = 0.0
     """When it is to be asked for next."""
+    tokens_over: bool = False
+    """Whether the first attempt to make its tokens at the provider is over, whatever came of it."""
+    tokens_until: float = 0.0
+    """Until when its ShadowPod waits for that, 0 for not yet known."""
     failures: int = 0
     retry_at: float = 0.0
     newest: Pod | None = None

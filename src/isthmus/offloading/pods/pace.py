@@ -14,7 +14,7 @@ from collections.abc import Callable
 RATE = 12.0
 """Turns a second where few wait; a provider's node of two cores starts about six pods a second."""
 SPREAD = 15.0
-"""Seconds: from `RATE` times this many on that wait, turns come faster the more there are, for fleets have the link."""
+"""Seconds: from `RATE` times this many waiting ones on, turns come faster the more there are: fleets have the link."""
 SLACK = 0.4
 """Seconds for which turns that nobody took may be taken later: a handful of pods does not wait at all."""
 FORGOTTEN = 60.0
@@ -26,10 +26,13 @@ def _loop_time() -> float:
 
 
 class Pace:
-    """The turns of one virtual node's new pods; `clock` gives seconds that only grow, the event loop's by default."""
+    """The turns of one virtual node's pods; `clock` gives seconds that only grow, the event loop's by default."""
 
-    def __init__(self, clock: Callable[[], float] = _loop_time) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = _loop_time, *, rate: float = RATE, spread: float = SPREAD
+    ) -> None:
         self._clock = clock
+        self._rate, self._spread = rate, spread
         self._next = 0.0
         self._turns: dict[str, float] = {}
         """When it is the turn of those that wait, by uid, the earliest first."""
@@ -41,7 +44,7 @@ class Pace:
         if turn is None:
             self._forget(now)
             turn = max(self._next, now - SLACK)
-            self._next = turn + min(1 / RATE, SPREAD / (len(self._turns) + 1))
+            self._next = turn + min(1 / self._rate, self._spread / (len(self._turns) + 1))
         if turn > now:
             self._turns[uid] = turn
             return turn - now

@@ -19,6 +19,12 @@ SETTLING = 7.0
 until then it answers every pod that reports Ready with Ready=False."""
 
 
+LOOKS_RATE = 0.5
+"""Questions a second why a pod does not get on: for each the provider goes through all events of a namespace."""
+LOOKS_SPREAD = 30.0
+"""Seconds: from `LOOKS_RATE` times this many waiting questions on, they come faster the more there are."""
+
+
 class ProviderHealth(Struct):
     """Whether the provider answers; kept by the node's heartbeat, read by its node and its pods."""
 
@@ -61,6 +67,8 @@ class PodContext(Struct, frozen=True):
     """Whether a local namespace is to be offloaded to this provider, accepted or not."""
     pace: Pace = field(default_factory=Pace)
     """When the next new pod may go there."""
+    looks: Pace = field(default_factory=lambda: Pace(rate=LOOKS_RATE, spread=LOOKS_SPREAD))
+    """When it may be asked about the next pod that does not get on."""
     translation: Callable[[], Callable[[str], str] | None] = lambda: None
     """How a remote pod's address is seen here, "" while that is not known; None where it stays as it is."""
     cut_off: Callable[[], bool] = lambda: False

@@ -15,6 +15,7 @@ from isthmus.kube.tasks import TaskSet
 from isthmus.offloading.pods.memory import Memories
 from isthmus.offloading.pods.provider import PodContext
 from isthmus.offloading.pods.reconciler import PodReconciler
+from isthmus.offloading.pods.turns import tokens_turn
 from isthmus.offloading.pods.twin import TwinNamespace
 
 WORKERS = 10
@@ -50,6 +51,20 @@ class PodReflection:
             if twin.ready and namespace in ("", local):
                 for name in twin.names():
                     self._controller.enqueue(Key(local, name))
+
+    def tokens_turn(self, pod: Pod) -> float:
+        """Seconds until it is a pod's turn to have its first tokens made at the provider."""
+        return tokens_turn(self._context, pod, self._memories.of(pod))
+
+    def tokens_over(self, pod: Pod) -> None:
+        """The first attempt at a pod's tokens is over: its ShadowPod need not wait for them."""
+        cached = self._context.pods.get(pod.key)
+        if cached is None or cached.metadata.uid != pod.metadata.uid:
+            return
+        memory = self._memories.of(cached)
+        if not memory.tokens_over:
+            memory.tokens_over = True
+            self._controller.enqueue(pod.key)
 
     def leftovers(self) -> int:
         """How many ShadowPods of this virtual node are known to be at the provider, and ours to delete."""

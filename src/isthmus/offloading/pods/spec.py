@@ -60,6 +60,8 @@ class Terms(Struct, frozen=True):
     """The local runtime class that sends a pod to virtual nodes; it means nothing on the provider."""
     takes_pods: bool = True
     """Whether more pods are offloaded; those that are go on in any case."""
+    makes_tokens: bool = True
+    """Whether pods get tokens of their service accounts for their home API server."""
 
 
 def forge_shadow_pod(pod: Pod, remote_namespace: str, terms: Terms) -> Manifest:

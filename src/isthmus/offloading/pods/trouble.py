@@ -104,6 +104,8 @@ async def explain(
         memory.explain_at = now + FIRST_LOOK
     if now < memory.explain_at:
         return memory.explain_at - now
+    if waiting := context.looks.wait(pod.metadata.uid):
+        return waiting
     pause = LOOKS[min(memory.explained, len(LOOKS) - 1)]
     memory.explained += 1
     memory.explain_at = now + pause

@@ -127,7 +127,7 @@ class OffloadedNamespaces:
         for local, remote in plan.accepted.items():
             session.namespaces[local] = remote
             reflection.attach(local, remote)
-            self._reflect(local, remote, terms, leads=leads)
+            self._reflect(local, remote, terms, reflection, leads=leads)
         for local in plan.wished.keys() ^ self._plan.wished.keys():
             reflection.revisit(local)
         self._plan = plan
@@ -142,7 +142,9 @@ class OffloadedNamespaces:
         maps = self._maps.list(tenant_namespace)
         return plan_namespaces(m for m in maps if is_map_of(m, tenant_namespace, provider_id))
 
-    def _reflect(self, local: str, remote: str, terms: ReflectionTerms, *, leads: bool) -> None:
+    def _reflect(
+        self, local: str, remote: str, terms: ReflectionTerms, pods: PodReflection, *, leads: bool
+    ) -> None:
         identity = terms.identity
         session = ReflectionSession(
             local_client=self._manager.client,
@@ -155,6 +157,8 @@ class OffloadedNamespaces:
             node_name=identity.node_name,
             labels_not_reflected=tuple(sorted(identity.labels_not_reflected)),
             annotations_not_reflected=tuple(sorted(identity.annotations_not_reflected)),
+            tokens_turn=pods.tokens_turn,
+            tokens_over=pods.tokens_over,
             namespace_wide=leads,
             services=True,
             translate="networking" in self._options.modules,

@@ -21,9 +21,9 @@ from isthmus.offloading.virtualnode.registry import OffloadedPods
 from isthmus.offloading.virtualnode.templates import (
     TEMPLATES,
     Template,
-    pod_workers,
     template_of,
     with_extras,
+    workers_of,
 )
 
 NO_PATCH = OffloadingPatch()
@@ -58,6 +58,7 @@ class Runtime(Struct, frozen=True):
             patch,
             runtime_class=self.options.runtime_class,
             takes_pods=self.pod_workers(virtual_node) > 0,
+            makes_tokens=workers_of("serviceaccount", self.template(virtual_node), WORKERS) > 0,
         )
         if self.home is None or not self.home.joined(identity.provider_id):
             return terms
@@ -78,7 +79,7 @@ class Runtime(Struct, frozen=True):
 
     def pod_workers(self, virtual_node: VirtualNode) -> int:
         """How many pods are reflected at a time through a virtual node; 0 where no more are offloaded."""
-        return pod_workers(self.template(virtual_node), WORKERS)
+        return workers_of("pod", self.template(virtual_node), WORKERS)
 
     def networking(self, virtual_node: VirtualNode) -> bool | None:
         """Whether the network to the provider is connected; None where that is not to be looked at."""

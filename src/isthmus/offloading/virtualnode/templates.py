@@ -70,9 +70,9 @@ def plan_reflectors(template: Template | None) -> dict[str, ReflectorOptions]:
     }
 
 
-def pod_workers(template: Template | None, default: int) -> int:
-    """How many pods are reflected at a time through a virtual node; 0 where no more are offloaded."""
-    options = plan_reflectors(template).get("pod")
+def workers_of(kind: str, template: Template | None, default: int) -> int:
+    """How many objects of a kind are reflected at a time through a virtual node; 0 where none are."""
+    options = plan_reflectors(template).get(kind)
     return default if options is None or options.workers is None else options.workers
 
 
