@@ -12,4 +12,4 @@ def test_link_layer_addresses_are_not_told_to_who_reads_logs() -> None:
     for address in (link.mac, neighbour.mac):
         assert any(address in line for line in lines)
         assert not any(address in line for line in told)
-    assert told[1] == "neigh replace 10.80.0.5 lladdr (address) dev isthmus0 nud permanent"
+    assert told[1] == "neigh replace 10.80.0.5 lladdr (address) dev isthmus0 nud permanent protocol 191"

@@ -72,6 +72,20 @@ def test_rules_of_others_are_not_ours() -> None:
     assert routes.parse_rules([kernel, own]) == [Rule(600, 6092, iif="isthmus0")]
 
 
+def test_a_rule_for_a_udp_port_is_read_as_it_is_written() -> None:
+    told = {
+        "priority": 500,
+        "src": "all",
+        "ipproto": "udp",
+        "dport": 6091,
+        "table": "6094",
+        "protocol": "191",
+    }
+    rule = Rule(500, 6094, udp_port=6091)
+    assert routes.parse_rules([told]) == [rule]
+    assert routes.render_rule(rule) == "ipproto udp dport 6091 priority 500 lookup 6094 protocol 191"
+
+
 KERNELS_LOOK = {"priority": 0, "src": "all", "table": "local", "protocol": "kernel"}
 OUR_LOOK = {"priority": 700, "src": "all", "table": "local", "protocol": "191"}
 OUR_RULE = Rule(700, 255)

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from isthmus.kube.errors import ConfigurationError
 from isthmus.network.dataplane import hops, overlay
+from isthmus.network.dataplane.bridge_ports import Port
 from isthmus.network.dataplane.fabrics import Fabric
-from isthmus.network.dataplane.state import Route, Rule, State
+from isthmus.network.dataplane.state import Neighbour, Route, Rule, State
 from isthmus.network.node.plan import NodeFacts, plan_node
 from isthmus.network.node.settings import read_settings
 
@@ -49,6 +50,14 @@ def test_one_rule_however_many_peers() -> None:
     assert state.rules == {Rule(500, hops.TABLE_NODE)}
     assert len(state.routes) == 1000
     assert len(state.links) == 1
+
+
+def test_only_the_overlays_packets_pass_the_bridge_by() -> None:
+    port = Port("10.244.1.9", "veth1", "46:55:0b:16:92:86")
+    state, before = plan_node(replace(FACTS, ports=(port,))), plan_node(FACTS)
+    assert state.rules - before.rules == {Rule(500, hops.TABLE_PORTS, udp_port=hops.OVERLAY_PORT)}
+    assert state.routes - before.routes == {Route(hops.TABLE_PORTS, "10.244.1.9/32", "veth1")}
+    assert state.neighbours - before.neighbours == {Neighbour("veth1", port.address, port.mac)}
 
 
 def test_a_peer_without_a_gateway_is_unreachable_rather_than_on_the_internet() -> None:

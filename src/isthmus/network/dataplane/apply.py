@@ -167,9 +167,7 @@ class DataPlane:
         await self._commands.run("ip", "link", "set", "dev", hops.OVERLAY, "alias", note)
 
     async def _neighbours(self, state: State) -> list[str]:
-        if not state.links:
-            return []
-        command = ("ip", "-4", "-j", "neigh", "show", "dev", hops.OVERLAY, "nud", "permanent")
+        command = ("ip", "-4", "-j", "neigh", "show", "nud", "permanent")
         present = links.parse_neighbours(hops.OVERLAY, await self._json(*command))
         return await self._batch(links.neighbour_changes(state.neighbours, present))
 

@@ -1,9 +1,9 @@
 """The names, numbers and marks of the data path, and what a packet looks like at each of its hops.
 
 Everything of ours in a kernel can be told by one of these marks, and nothing without one is ever touched: devices
-by name (`OVERLAY`, `TUNNEL`), routes and policy rules by their protocol number (`PROTOCOL`), nftables tables by the
-beginning of their name (`TABLE`). Sysctls that were changed on a node are noted in the alias of the overlay device,
-so that they can be put back by whichever process removes it.
+by name (`OVERLAY`, `TUNNEL`), routes, policy rules and neighbours by their protocol number (`PROTOCOL`), nftables
+tables by the beginning of their name (`TABLE`). Sysctls that were changed on a node are noted in the alias of the
+overlay device, so that they can be put back by whichever process removes it.
 
 A packet from a pod at home (address `a`) to a pod abroad (real address `b`, seen here as `b'`), where the other
 side sees our pods as `a'`. Real addresses of both clusters may be the same; each side translates only the other's:
@@ -27,6 +27,8 @@ Answers go the same way back, translated by the connection tracking of the same 
   with the address that an IP object gives the source, else the unknown-source address.
 - A pod abroad may have the very address of our gateway pod, of whichever range that is: there the gateway's own
   addresses are looked at after the peer's, and packets from the tunnel may have them as their source.
+- On the node of a gateway whose pod is behind a bridge, what is encapsulated for it passes the bridge by
+  (`bridge_ports`).
 - Who may send over the overlay is decided by its link-layer addresses, which pods do not know (`overlay`).
 - Nothing leaves a tunnel's routing tables to the main one: each ends in `unreachable`, so a missing gateway gives
   an error at once and no packet for a peer ever goes to the Internet.
@@ -49,7 +51,7 @@ OVERLAY_OVERHEAD = 50
 TUNNEL = "liqo-tunnel"
 """The WireGuard device of a gateway; users name it in their own rules."""
 PROTOCOL = 191
-"""The routing protocol number that marks our routes and rules; not in rt_protos."""
+"""The routing protocol number that marks our routes, rules and neighbours; not in rt_protos."""
 TABLE = "isthmus"
 """Our nftables tables are this one and those that begin with it and an underscore."""
 
@@ -59,6 +61,8 @@ TABLE_PEER = 6092
 """In a gateway: the peer's real CIDRs, through the tunnel."""
 TABLE_PODS = 6093
 """In a gateway: our pods, other peers and mapped hosts, over the overlay."""
+TABLE_PORTS = 6094
+"""On a node with gateways: the devices of their pods, for packets of the overlay alone (`bridge_ports`)."""
 USER_TABLES = 0x60910000
 """RouteConfigurations written by users get table numbers from here on."""
 RULE_NODE = 500

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from isthmus.network.dataplane.hops import PROTOCOL
 from isthmus.network.dataplane.state import Link, Neighbour
 
 _LINK_LAYER = re.compile(r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b")
@@ -64,11 +65,11 @@ def without_addresses(line: str) -> str:
 
 
 def parse_neighbours(device: str, present: list[Present]) -> set[Neighbour]:
-    """The permanent neighbours, from `ip -j neigh show dev DEVICE nud permanent`."""
+    """Our neighbours, from `ip -j neigh show nud permanent`: all of our `device`, and elsewhere those we marked."""
     return {
-        Neighbour(device, entry["dst"], entry.get("lladdr", ""))
+        Neighbour(entry["dev"], entry["dst"], entry.get("lladdr", ""))
         for entry in present
-        if "PERMANENT" in entry.get("state", ()) and ":" not in entry["dst"]
+        if ":" not in entry["dst"] and (entry["dev"] == device or entry.get("protocol") == str(PROTOCOL))
     }
 
 
@@ -81,7 +82,7 @@ def neighbour_changes(wanted: frozenset[Neighbour], present: set[Neighbour]) -> 
         if (entry.device, entry.address) not in addresses
     ]
     lines += [
-        f"neigh replace {entry.address} lladdr {entry.mac} dev {entry.device} nud permanent"
+        f"neigh replace {entry.address} lladdr {entry.mac} dev {entry.device} nud permanent protocol {PROTOCOL}"
         for entry in sorted(wanted - present)
     ]
     return lines

@@ -105,6 +105,7 @@ def parse_rules(present: list[dict[str, Any]]) -> list[Rule]:
             _rule_range(entry, "src"),
             _rule_range(entry, "dst"),
             int(entry.get("fwmark", "0"), 0),
+            entry.get("dport", 0) if entry.get("ipproto") == "udp" else 0,
         )
         for entry in present
         if _is_ours(entry)
@@ -148,6 +149,8 @@ def render_rule(rule: Rule) -> str:
     ):
         if value:
             words += [name, value]
+    if rule.udp_port:
+        words += ["ipproto", "udp", "dport", str(rule.udp_port)]
     words += ["priority", str(rule.priority), "lookup", str(rule.table), "protocol", str(PROTOCOL)]
     return " ".join(words)
 

@@ -53,6 +53,8 @@ class Rule(NamedTuple):
     source: str = ""
     destination: str = ""
     fwmark: int = 0
+    udp_port: int = 0
+    """The port that UDP packets go to."""
 
 
 class Table(NamedTuple):

@@ -11,6 +11,7 @@ from isthmus.api import labels
 from isthmus.api.cidr import parse_address, parse_cidr
 from isthmus.api.ipam import IP
 from isthmus.api.networking import Configuration, InternalFabric, InternalNode
+from isthmus.network.dataplane.bridge_ports import Port
 from isthmus.network.dataplane.fabrics import Fabric
 from isthmus.network.node.plan import NodeFacts
 from isthmus.network.node.settings import Settings
@@ -63,6 +64,7 @@ def node_facts(
     configurations: Iterable[Configuration],
     ips: Iterable[IP],
     underlay_mtu: int,
+    ports: tuple[Port, ...] = (),
 ) -> NodeFacts:
     """What the plan is made from; without an InternalNode of our own, of nothing."""
     overlay = "" if own is None or own.deleting else own.spec.interface.node.ip
@@ -73,6 +75,7 @@ def node_facts(
         underlay_mtu=underlay_mtu,
         pod_cidrs=local_pod_cidrs(configurations),
         fabrics=tuple(fabric for one in fabrics if (fabric := fabric_of(one)) is not None),
+        ports=ports,
         masqueraded=masqueraded(ips),
         full_masquerade=settings.full_masquerade,
         rule_priority=settings.rule_priority,

@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from isthmus.api.cidr import CIDR, parse_address, parse_cidr
 from isthmus.network.dataplane import hops, overlay
+from isthmus.network.dataplane.bridge_ports import Port
 from isthmus.network.dataplane.fabrics import Fabric, plan_fabrics
-from isthmus.network.dataplane.state import Rule, State, Table
+from isthmus.network.dataplane.state import Neighbour, Route, Rule, State, Table
 
 
 class NodeFacts(Struct, frozen=True, kw_only=True):
@@ -27,6 +28,8 @@ class NodeFacts(Struct, frozen=True, kw_only=True):
     pod_cidrs: tuple[str, ...]
     """The ranges of this cluster's pods."""
     fabrics: tuple[Fabric, ...]
+    ports: tuple[Port, ...] = ()
+    """The devices of those gateways' pods that are behind a bridge of this node."""
     masqueraded: tuple[str, ...] = ()
     """Hosts outside that must see this node as the source (IP objects with spec.masquerade)."""
     full_masquerade: bool = False
@@ -41,6 +44,11 @@ def plan_node(facts: NodeFacts) -> State:
         return State()
     refused: list[str] = []
     routes, neighbours = plan_fabrics(hops.TABLE_NODE, facts.fabrics, _own_ranges(facts), refused)
+    rules = {Rule(facts.rule_priority, hops.TABLE_NODE)}
+    for port in facts.ports:
+        routes.append(Route(hops.TABLE_PORTS, f"{port.address}/32", port.device))
+        neighbours.append(Neighbour(port.device, port.address, port.mac))
+        rules.add(Rule(facts.rule_priority, hops.TABLE_PORTS, udp_port=facts.port))
     mtu = facts.underlay_mtu - hops.OVERLAY_OVERHEAD
     try:
         mtu = hops.inner_mtu(
@@ -52,7 +60,7 @@ def plan_node(facts: NodeFacts) -> State:
         links=(overlay.link(facts.overlay, facts.uid, max(mtu, hops.MINIMUM_MTU), facts.port),),
         neighbours=frozenset(neighbours),
         routes=frozenset(routes),
-        rules=frozenset({Rule(facts.rule_priority, hops.TABLE_NODE)}),
+        rules=frozenset(rules),
         tables=(Table("ip", hops.TABLE, render_node_table(facts)),),
         sysctls={"net.ipv4.ip_forward": "1", **overlay.SYSCTLS},
         refused=tuple(refused),

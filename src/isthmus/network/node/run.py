@@ -31,6 +31,7 @@ from isthmus.kube.errors import KubeError
 from isthmus.kube.informer import Informer, InformerSet
 from isthmus.kube.objects import Key
 from isthmus.network.dataplane.apply import DataPlane
+from isthmus.network.dataplane.bridge_ports import look_for_ports
 from isthmus.network.dataplane.commands import Commands
 from isthmus.network.dataplane.host_status import HostStatus, Written
 from isthmus.network.dataplane.keeper import Keeper
@@ -113,14 +114,15 @@ class Agent:
         """The desired state by now."""
         own = self._own.get(Key("", self._settings.node_name))
         fabrics = list(self._fabrics.list())
-        gateway = min((one.spec.gateway_ip for one in fabrics if one.spec.gateway_ip), default="")
+        gateways = {one.spec.gateway_ip for one in fabrics if one.spec.gateway_ip}
         facts = node_facts(
             self._settings,
             own,
             fabrics,
             self._configurations.list(),
             self._ips.list(),
-            await self._underlay_mtu(gateway),
+            await self._underlay_mtu(min(gateways, default="")),
+            await look_for_ports(self._commands, gateways),
         )
         self._state = with_user_state(plan_node(facts), self._user_routes(), self._user_firewalls())
         return self._state
