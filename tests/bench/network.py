@@ -32,6 +32,8 @@ Prefix = tuple[str, ...]
 THROUGHPUT, LATENCY = 0.9, 1.15
 """Targets, as parts of the bare tunnel's."""
 PINGS = 200
+CONGESTION = "cubic"
+"""The default of Linux, whatever this machine's is: bbr's rates differ by half from one round to the next."""
 
 
 def run(prefix: Prefix, *command: str) -> str:
@@ -47,7 +49,7 @@ def throughput(server: Prefix, client: Prefix, address: str, seconds: float) -> 
                 if ":5201" in run(server, "ss", "-ltn"):
                     break
                 time.sleep(0.02)
-            out = run(client, "iperf3", "-J", "-c", address, "-t", str(seconds))
+            out = run(client, "iperf3", "-J", "-C", CONGESTION, "-c", address, "-t", str(seconds))
             listening.wait(10)
         finally:
             listening.kill()

@@ -106,6 +106,12 @@ SYSCTLS = (
     ("net.ipv4.conf.default.rp_filter", "0"),
     ("net.bridge.bridge-nf-call-iptables", "1"),
 )
+SWITCH_SYSCTLS = (
+    ("net.bridge.bridge-nf-call-iptables", "0"),
+    ("net.bridge.bridge-nf-call-ip6tables", "0"),
+    ("net.bridge.bridge-nf-call-arptables", "0"),
+)
+"""A switch looks at link-layer addresses only: by default each frame would be routed and tracked in it as well."""
 
 
 def check_free(site: Site, clusters: tuple[Cluster, ...]) -> None:
@@ -141,6 +147,7 @@ def create(site: Site, clusters: tuple[Cluster, ...]) -> None:
     """Make all namespaces, cables, addresses and routes. Raises LabError when the kernel refuses."""
     _batch(None, [f"netns add {name}" for name in namespaces(site, clusters)])
     _batch(site.switch, render_switch(site))
+    _set_sysctls(site.switch, SWITCH_SYSCTLS)
     _batch(None, render_host(site))
     _batch(site.switch, render_plugs(site, clusters))
     for cluster in clusters:
@@ -163,7 +170,7 @@ def create_again(site: Site, cluster: Cluster, worker: Worker) -> None:
 
 def _configure(site: Site, cluster: Cluster, worker: Worker) -> None:
     name = namespace(site, worker.name)
-    _set_sysctls(name)
+    _set_sysctls(name, SYSCTLS)
     _batch(name, render_worker(site, cluster, worker))
     _run(_inside(name, ["nft", "-f", "-"]), render_masquerade(cluster, worker))
 
@@ -182,10 +189,10 @@ def remove_namespace(name: str) -> None:
         _run(["ip", "netns", "delete", name])
 
 
-def _set_sysctls(name: str) -> None:
+def _set_sysctls(name: str, wanted: Iterable[tuple[str, str]]) -> None:
     """Set what can be set: the bridge filter is absent where its kernel module is not loaded."""
     subprocess.run(
-        _inside(name, ["sysctl", "-qew", *(f"{key}={value}" for key, value in SYSCTLS)]),
+        _inside(name, ["sysctl", "-qew", *(f"{key}={value}" for key, value in wanted)]),
         capture_output=True,
         check=False,
     )
