@@ -7,6 +7,7 @@ The mark of an offloaded pod (label `liqo.io/shadowPod`) and our bookkeeping tra
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,7 @@ async def write_status(
     except (NotFound, Conflict):
         return False
     memory.newest = answer
+    memory.written_at = time.monotonic()
     memory.refused = plan_status_patch(msgspec.json.decode(answer.status), wanted)
     return True
 

@@ -42,6 +42,8 @@ class PodMemory(Struct):
     retry_at: float = 0.0
     newest: Pod | None = None
     """The pod as the last write answered it, until the cache is as new."""
+    written_at: float = 0.0
+    """When its status was last written."""
     refused: dict[str, Any] = field(default_factory=dict)
     """The part of the last status that the API server did not take; not sent again."""
     removed: bool = False

@@ -31,6 +31,9 @@ from isthmus.offloading.pods.status import (
 from isthmus.offloading.pods.trouble import calm, explain, is_in_trouble
 from isthmus.offloading.pods.twin import RemotePod, Shadow
 
+STEP = 3.0
+"""Seconds between two writes about a pod that has not started: each is a request, and what starts says so anyway."""
+
 
 async def mirror_status(
     context: PodContext, pod: Pod, shadow: Shadow | None, remote: RemotePod | None, memory: PodMemory
@@ -63,11 +66,20 @@ async def mirror_status(
     if unsettled and not cut_off and present.get("phase") == "Running" and wanted.get("phase") == "Running":
         return unsettled
     marks = forge_marks(pod.metadata, remote.metadata.uid, recreations)
+    if not marks and (starting := _starting(present, wanted, memory)):
+        return starting
     await write_status(context.local, pod, memory, wanted, marks, metadata_alone="hostIP" in status)
     if not pod.deleting and is_in_trouble(status):
         return await explain(context, pod, shadow, remote, memory)
     calm(memory)
     return None
+
+
+def _starting(present: Status, wanted: Status, memory: PodMemory) -> float:
+    """Seconds that a step of a pod on its way to its start may wait for the next, which mostly follows soon."""
+    if present == wanted or present.get("phase") != "Pending" or wanted.get("phase") != "Pending":
+        return 0.0
+    return max(0.0, memory.written_at + STEP - time.monotonic())
 
 
 async def mark_unavailable(context: PodContext, pod: Pod, memory: PodMemory) -> None:

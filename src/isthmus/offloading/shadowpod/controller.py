@@ -43,7 +43,7 @@ CACHE_GRACE = 5.0
 TAKEN = "a pod of that name exists and was not made for this ShadowPod"
 UNTOLD = "Unknown"
 """The phase of a ShadowPod that never was told of a pod."""
-PENDING_GRACE = 10.0
+PENDING_GRACE = 30.0
 """Seconds a new pod may be Pending before its ShadowPod says so: most run by then, and each write is an event that
 crosses to the consumer."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
