@@ -12,30 +12,13 @@ from msgspec.structs import replace
 
 from isthmus.network.dataplane.apply import DataPlane
 from isthmus.network.dataplane.bridge_ports import look_for_ports
-from isthmus.network.dataplane.fabrics import Fabric
 from isthmus.network.dataplane.state import State
-from isthmus.network.node.plan import NodeFacts, plan_node
+from isthmus.network.node.plan import plan_node
+from tests.network.netns.joined import SEEN_POD, node_facts
 from tests.network.netns.support import GATEWAY, NODE_INSIDE, Namespace, run
 
-REMOTE = "10.71.0.9"
 UDP = 17
 PATIENCE = 10.0
-FABRIC = Fabric(
-    name="milan",
-    address=GATEWAY,
-    overlay="10.80.0.2",
-    uid="um",
-    remote_cidrs=("10.71.0.0/16",),
-    mtu=1340,
-)
-FACTS = NodeFacts(
-    overlay="10.80.0.5",
-    uid="u5",
-    addresses=("172.18.0.2",),
-    underlay_mtu=1500,
-    pod_cidrs=("10.244.0.0/16",),
-    fabrics=(FABRIC,),
-)
 
 
 class Bridged:
@@ -67,7 +50,7 @@ class Bridged:
         bridge, gateway = self.node.capture("cni0"), self.gateway.capture("eth0")
         try:
             with self.node.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-                sender.sendto(b"hello", (REMOTE, 9))
+                sender.sendto(b"hello", (SEEN_POD, 9))
             deadline = time.monotonic() + PATIENCE
             while not (arrived := gateway.seen(UDP)):
                 assert time.monotonic() < deadline, "nothing arrived at the gateway"
@@ -92,7 +75,7 @@ def bridged() -> Iterator[Bridged]:
 
 
 async def planned(bridged: Bridged) -> State:
-    return plan_node(replace(FACTS, ports=await look_for_ports(bridged.node.commands, {GATEWAY})))
+    return plan_node(replace(node_facts(), ports=await look_for_ports(bridged.node.commands, {GATEWAY})))
 
 
 async def test_the_overlay_passes_the_bridge_by_and_finds_it_again(bridged: Bridged) -> None:

@@ -17,8 +17,8 @@ from collections.abc import Collection
 from typing import NamedTuple, TypeVar
 
 import msgspec
+from msgspec import Struct
 
-from isthmus.kube.objects import Base
 from isthmus.network.dataplane.commands import Commands
 
 SHOW_BRIDGES = ("ip", "-j", "-d", "link", "show", "type", "bridge")
@@ -37,26 +37,26 @@ class Port(NamedTuple):
     mac: str
 
 
-class _BridgeData(Base, frozen=True, rename=None):
+class _BridgeData(Struct, frozen=True):
     vlan_filtering: int = 1
 
 
-class _BridgeInfo(Base, frozen=True, rename=None):
+class _BridgeInfo(Struct, frozen=True):
     info_data: _BridgeData = _BridgeData()
 
 
-class _Bridge(Base, frozen=True, rename=None):
+class _Bridge(Struct, frozen=True):
     ifname: str = ""
     linkinfo: _BridgeInfo = _BridgeInfo()
 
 
-class _Known(Base, frozen=True, rename=None):
+class _Known(Struct, frozen=True):
     dst: str = ""
     dev: str = ""
     lladdr: str = ""
 
 
-class _Station(Base, frozen=True, rename=None):
+class _Station(Struct, frozen=True):
     mac: str = ""
     ifname: str = ""
     master: str = ""

@@ -32,9 +32,9 @@ def shadow_turn(context: PodContext, pod: Pod, memory: PodMemory) -> float:
     """Seconds until a pod's ShadowPod may be created, after which it asks again."""
     if memory.tokens_over:
         return 0.0
-    if context.terms().makes_tokens and wanted_tokens(pod).sources:
-        now = time.monotonic()
-        memory.tokens_until = memory.tokens_until or now + PATIENCE
-        if now < memory.tokens_until:
-            return memory.tokens_until - now
+    now = time.monotonic()
+    if not memory.tokens_until and context.terms().makes_tokens and wanted_tokens(pod).sources:
+        memory.tokens_until = now + PATIENCE
+    if now < memory.tokens_until:
+        return memory.tokens_until - now
     return context.pace.wait(pod.metadata.uid)

@@ -63,7 +63,7 @@ def plan_reflectors(template: Template | None) -> dict[str, ReflectorOptions]:
         return {}
     return {
         kind: ReflectorOptions(
-            workers=None if config.workers is None else max(0, min(config.workers, MOST_WORKERS)),
+            workers=None if config.workers is None else _bounded(config.workers),
             type="DenyList" if config.type in _ALL else "AllowList",
         )
         for kind, config in template.spec.reflectors_config.items()
@@ -72,8 +72,12 @@ def plan_reflectors(template: Template | None) -> dict[str, ReflectorOptions]:
 
 def workers_of(kind: str, template: Template | None, default: int) -> int:
     """How many objects of a kind are reflected at a time through a virtual node; 0 where none are."""
-    options = plan_reflectors(template).get(kind)
-    return default if options is None or options.workers is None else options.workers
+    config = None if template is None else template.spec.reflectors_config.get(kind)
+    return default if config is None or config.workers is None else _bounded(config.workers)
+
+
+def _bounded(workers: int) -> int:
+    return max(0, min(workers, MOST_WORKERS))
 
 
 def with_extras(virtual_node: VirtualNode, template: Template | None) -> VirtualNode:
