@@ -57,6 +57,17 @@ def test_a_build_is_named_after_its_sources(tmp_path: Path) -> None:
     assert binaries.Build("thing", "1", (source,), "-X a=b").key != build.key
 
 
+def test_a_build_is_named_after_what_stands_in_place_of_a_modules_file(tmp_path: Path) -> None:
+    source, ours = tmp_path / "main.go", tmp_path / "queues.go"
+    source.write_text("one")
+    ours.write_text("eight")
+    build = binaries.Build("thing", "1", (source,), replaced=(("a/b.go", ours),))
+    before = build.key
+    assert before != binaries.Build("thing", "1", (source,)).key
+    ours.write_text("nine")
+    assert build.key != before
+
+
 def test_the_server_is_told_its_version() -> None:
     linker = binaries.kubernetes_build("1.36.3").linker
     assert "version.gitVersion=v1.36.3" in linker

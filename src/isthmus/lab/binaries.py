@@ -27,6 +27,8 @@ PROGRAMS = (
     "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl",
 )  # fmt: skip
 VERSION_PACKAGE = "k8s.io/component-base/version"
+WIREGUARD_QUEUES = "golang.zx2c4.com/wireguard/device/queueconstants_default.go"
+"""Where the library keeps how long its queues are, which it lets nobody set."""
 PROGRESS_SECONDS = 15.0
 BUILDING = ".building-"
 
@@ -35,18 +37,22 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Build:
-    """One program to build: its name, its version, its source files and what the linker is told."""
+    """One program to build: its name, its version, its source files and what the linker is told.
+
+    `replaced` are files of the modules it is made of, by their path below `vendor`, and what stands there instead.
+    """
 
     name: str
     version: str
     files: tuple[Path, ...]
     linker: str = ""
+    replaced: tuple[tuple[str, Path], ...] = ()
 
     @property
     def key(self) -> str:
         """The name of the build in the cache."""
         digest = hashlib.sha256(self.linker.encode())
-        for file in self.files:
+        for file in self.files + tuple(ours for _, ours in self.replaced):
             digest.update(file.name.encode() + file.read_bytes())
         return f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
 
@@ -107,7 +113,10 @@ def wireguard_build() -> Build:
     folder = SOURCES / "wireguard"
     required = re.search(r"zx2c4\.com/wireguard v\S+-(\w+)", (folder / "go.mod").read_text())
     version = required[1] if required else "unknown"
-    return Build("wireguard-go", version, (folder / "main.go", folder / "go.mod", folder / "go.sum"))
+    files = (folder / "main.go", folder / "go.mod", folder / "go.sum")
+    return Build(
+        "wireguard-go", version, files, replaced=((WIREGUARD_QUEUES, folder / "device" / "queues.go"),)
+    )
 
 
 def ensure_wireguard(report: Report) -> Path:
@@ -184,6 +193,11 @@ def _compile(go: Path, build: Build, folder: Path, report: Report) -> None:
     report(f"{what}: getting the sources")
     listed = _run([str(go), "list", "-deps", "."], folder, environment, lambda _: None)
     total = len(listed)
+    if build.replaced:
+        _run([str(go), "mod", "vendor"], folder, environment, lambda _: None)
+        for path, ours in build.replaced:
+            shutil.copy(ours, folder / "vendor" / path)
+        environment["GOFLAGS"] = "-mod=vendor -buildvcs=false"
     report(f"{what}: building {total} packages, once")
     started = time.monotonic()
     progress = _Progress(

@@ -30,7 +30,7 @@ APPEAR_TIMEOUT = 5.0
 ATTEMPTS = 3
 """How often the child is started: `wg` removes a socket that nobody listens on yet, and the child then ends."""
 EVERYTHING = "0.0.0.0/0"
-USERSPACE_ENVIRONMENT = {"GOGC": "20", "GOMEMLIMIT": "12MiB", "LOG_LEVEL": "error"}
+USERSPACE_ENVIRONMENT = {"LOG_LEVEL": "error"}
 
 
 class Configuration(Struct, frozen=True, kw_only=True):

@@ -8,13 +8,19 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"syscall"
+	"time"
 
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/ipc"
 	"golang.zx2c4.com/wireguard/tun"
 )
+
+// How often memory that was needed for traffic is given back, once it is not. Go would do so after five minutes.
+const giveBack = 30 * time.Second
 
 func fail(what string, err error) {
 	fmt.Fprintf(os.Stderr, "wireguard-go: %s: %v\n", what, err)
@@ -27,6 +33,9 @@ func main() {
 		os.Exit(2)
 	}
 	name := os.Args[2]
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(1, runtime.NumCPU()/2))
+	}
 	link, err := tun.CreateTUN(name, device.DefaultMTU)
 	if err != nil {
 		fail("the TUN device cannot be made", err)
@@ -50,6 +59,11 @@ func main() {
 				return
 			}
 			go wireguard.IpcHandle(connection)
+		}
+	}()
+	go func() {
+		for range time.Tick(giveBack) {
+			debug.FreeOSMemory()
 		}
 	}()
 	signals := make(chan os.Signal, 1)
