@@ -98,7 +98,16 @@ def test_keys_are_rotated(flows: list[Flow], joined: tuple[Cluster, Cluster], cl
 
 @pytest.mark.parametrize(
     "seconds",
-    [pytest.param(seconds, marks=[pytest.mark.endurance] if seconds > 1 else []) for seconds in CUTS],
+    [
+        pytest.param(
+            seconds,
+            marks=[
+                pytest.mark.timeout(seconds + 300, func_only=True),
+                *([pytest.mark.endurance] if seconds > 1 else []),
+            ],
+        )
+        for seconds in CUTS
+    ],
 )
 def test_the_tunnel_is_cut(flows: list[Flow], seconds: int) -> None:
     with failures.cut("rome", "milan"):
