@@ -115,13 +115,10 @@ async def in_namespaces(args: argparse.Namespace) -> bool:
     import os
 
     from isthmus.lab import binaries
-    from tests.network import api_server
     from tests.network.netns.joined import SEEN_POD
     from tests.network.netns.processes import processes
     from tests.network.netns.support import clusters
-    from tests.network.netns.test_processes import MORE_KINDS
 
-    api_server.KINDS.update(MORE_KINDS)
     folder = binaries.ensure_wireguard(print).parent
     os.environ["PATH"] = f"{folder}:{os.environ['PATH']}"
     with clusters() as pair, tempfile.TemporaryDirectory() as scratch:

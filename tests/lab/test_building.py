@@ -58,14 +58,18 @@ def test_a_build_is_named_after_its_sources(tmp_path: Path) -> None:
 
 
 def test_a_build_is_named_after_what_stands_in_place_of_a_modules_file(tmp_path: Path) -> None:
-    source, ours = tmp_path / "main.go", tmp_path / "queues.go"
+    source, ours = tmp_path / "main.go", tmp_path / "replaced" / "a" / "b.go"
     source.write_text("one")
+    ours.parent.mkdir(parents=True)
     ours.write_text("eight")
-    build = binaries.Build("thing", "1", (source,), replaced=(("a/b.go", ours),))
+    build = binaries.Build("thing", "1", (source,), replaced=tmp_path / "replaced")
     before = build.key
     assert before != binaries.Build("thing", "1", (source,)).key
     ours.write_text("nine")
-    assert build.key != before
+    after = build.key
+    assert after != before
+    ours.rename(ours.with_name("c.go"))
+    assert build.key not in (before, after)
 
 
 def test_the_server_is_told_its_version() -> None:

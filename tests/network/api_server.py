@@ -33,6 +33,15 @@ KINDS = {
     "pods": ("v1", "Pod"),
     "virtualnodes": ("offloading.liqo.io/v1beta1", "VirtualNode"),
     "shadowpods": ("offloading.liqo.io/v1beta1", "ShadowPod"),
+    "internalnodes": ("networking.liqo.io/v1beta1", "InternalNode"),
+    "internalfabrics": ("networking.liqo.io/v1beta1", "InternalFabric"),
+    "gatewayclients": ("networking.liqo.io/v1beta1", "GatewayClient"),
+    "publickeies": ("networking.liqo.io/v1beta1", "PublicKey"),
+    "connections": ("networking.liqo.io/v1beta1", "Connection"),
+    "firewallconfigurations": ("networking.liqo.io/v1beta1", "FirewallConfiguration"),
+    "routeconfigurations": ("networking.liqo.io/v1beta1", "RouteConfiguration"),
+    "nodes": ("v1", "Node"),
+    "leases": ("coordination.k8s.io/v1", "Lease"),
 }
 
 

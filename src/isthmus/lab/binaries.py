@@ -27,8 +27,6 @@ PROGRAMS = (
     "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl",
 )  # fmt: skip
 VERSION_PACKAGE = "k8s.io/component-base/version"
-WIREGUARD_QUEUES = "golang.zx2c4.com/wireguard/device/queueconstants_default.go"
-"""Where the library keeps how long its queues are, which it lets nobody set."""
 PROGRESS_SECONDS = 15.0
 BUILDING = ".building-"
 
@@ -39,21 +37,24 @@ Report = Callable[[str], None]
 class Build:
     """One program to build: its name, its version, its source files and what the linker is told.
 
-    `replaced` are files of the modules it is made of, by their path below `vendor`, and what stands there instead.
+    `replaced` has, by their path below `vendor`, files that stand in place of those of the modules it is made of.
     """
 
     name: str
     version: str
     files: tuple[Path, ...]
     linker: str = ""
-    replaced: tuple[tuple[str, Path], ...] = ()
+    replaced: Path | None = None
 
     @property
     def key(self) -> str:
         """The name of the build in the cache."""
         digest = hashlib.sha256(self.linker.encode())
-        for file in self.files + tuple(ours for _, ours in self.replaced):
+        for file in self.files:
             digest.update(file.name.encode() + file.read_bytes())
+        if self.replaced:
+            for file in sorted(self.replaced.rglob("*.go")):
+                digest.update(bytes(file.relative_to(self.replaced)) + file.read_bytes())
         return f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
 
 
@@ -114,9 +115,7 @@ def wireguard_build() -> Build:
     required = re.search(r"zx2c4\.com/wireguard v\S+-(\w+)", (folder / "go.mod").read_text())
     version = required[1] if required else "unknown"
     files = (folder / "main.go", folder / "go.mod", folder / "go.sum")
-    return Build(
-        "wireguard-go", version, files, replaced=((WIREGUARD_QUEUES, folder / "device" / "queues.go"),)
-    )
+    return Build("wireguard-go", version, files, replaced=folder / "replaced")
 
 
 def ensure_wireguard(report: Report) -> Path:
@@ -195,8 +194,7 @@ def _compile(go: Path, build: Build, folder: Path, report: Report) -> None:
     total = len(listed)
     if build.replaced:
         _run([str(go), "mod", "vendor"], folder, environment, lambda _: None)
-        for path, ours in build.replaced:
-            shutil.copy(ours, folder / "vendor" / path)
+        shutil.copytree(build.replaced, folder / "vendor", dirs_exist_ok=True)
         environment["GOFLAGS"] = "-mod=vendor -buildvcs=false"
     report(f"{what}: building {total} packages, once")
     started = time.monotonic()

@@ -9,19 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.network.api_server import KINDS
 from tests.network.netns.processes import GatewayProcess, Pair, processes
 from tests.network.netns.support import Cluster, bound
 from tests.network.netns.test_keeping import until
-from tests.network.netns.test_processes import MORE_KINDS
 
 RESUME = 5.0
 """Seconds within which traffic is to flow again once its cause is gone."""
-
-
-@pytest.fixture(autouse=True)
-def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.network.api_server.KINDS", KINDS | MORE_KINDS)
 
 
 def note(what: str, seconds: float) -> None:

@@ -12,15 +12,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.network.api_server import KINDS
 from tests.network.netns.processes import GatewayProcess, NamespaceServer
 from tests.network.netns.support import Cluster, bound
 from tests.network.netns.test_failures import note
 from tests.network.netns.test_keeping import until
-from tests.network.netns.test_processes import MORE_KINDS, Side
+from tests.network.netns.test_processes import Side
 
 TAKEOVER = 5.0
-HA_KINDS = {"pods": ("v1", "Pod"), "leases": ("coordination.k8s.io/v1", "Lease")}
 ACTIVE = "networking.liqo.io/active"
 FENCED = "elements"
 
@@ -64,11 +62,6 @@ async def replicas(
             for one in made:
                 if one.child is not None:
                     await one.end()
-
-
-@pytest.fixture(autouse=True)
-def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.network.api_server.KINDS", KINDS | MORE_KINDS | HA_KINDS)
 
 
 async def test_the_other_replica_takes_over_from_a_killed_one(

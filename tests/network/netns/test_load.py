@@ -7,24 +7,15 @@ import re
 import socket
 from pathlib import Path
 
-import pytest
-
-from tests.network.api_server import KINDS
 from tests.network.netns.joined import SEEN_POD
 from tests.network.netns.processes import processes
 from tests.network.netns.support import POD, Cluster, bound
-from tests.network.netns.test_processes import MORE_KINDS
 
 LOAD = 200_000_000
 """Bytes: enough for congestion control to fill every queue there is."""
 FLOWS = 4
 MOST = 100.0
 """MB a process may have had at its peak. 60 to 75 were measured; with the library's own queues 127 to 330."""
-
-
-@pytest.fixture(autouse=True)
-def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.network.api_server.KINDS", KINDS | MORE_KINDS)
 
 
 async def test_a_full_tunnel_takes_bounded_memory(pair: tuple[Cluster, Cluster], tmp_path: Path) -> None:
@@ -64,9 +55,11 @@ async def _transfer(here: Cluster, there: Cluster) -> int:
             await loop.sock_sendall(one, bytes(LOAD // FLOWS))
 
     with listening:
-        total, *_ = await asyncio.gather(receive_all(), *[send() for _ in range(FLOWS)])
-    assert total is not None
-    return total
+        async with asyncio.TaskGroup() as group:
+            receiving = group.create_task(receive_all())
+            for _ in range(FLOWS):
+                group.create_task(send())
+    return receiving.result()
 
 
 def _peak(pid: int) -> float:

@@ -23,7 +23,7 @@ from isthmus.network.node.settings import Settings as NodeSettings
 from isthmus.network.process import Health
 from isthmus.network.wireguard import parse_dump
 from tests.kube.fake import FakeServer
-from tests.network.api_server import KINDS, ApiServer
+from tests.network.api_server import ApiServer
 from tests.network.netns.joined import (
     EXTERNAL,
     GATEWAY_OVERLAY,
@@ -36,18 +36,6 @@ from tests.network.netns.joined import (
 from tests.network.netns.support import GATEWAY, NODE_INSIDE, POD, PORT, WAN, Cluster, bound
 from tests.network.netns.test_keeping import until
 from tests.network.netns.test_path import call, listen
-
-NETWORKING = "networking.liqo.io/v1beta1"
-MORE_KINDS = {
-    "internalnodes": (NETWORKING, "InternalNode"),
-    "internalfabrics": (NETWORKING, "InternalFabric"),
-    "gatewayclients": (NETWORKING, "GatewayClient"),
-    "publickeies": (NETWORKING, "PublicKey"),
-    "connections": (NETWORKING, "Connection"),
-    "firewallconfigurations": (NETWORKING, "FirewallConfiguration"),
-    "routeconfigurations": (NETWORKING, "RouteConfiguration"),
-    "nodes": ("v1", "Node"),
-}
 
 
 class Side:
@@ -164,10 +152,7 @@ def _shaken(side: Side, key: str) -> bool:
     return device is not None and any(peer.public_key == key and peer.handshake for peer in device.peers)
 
 
-async def test_objects_alone_join_two_clusters(
-    pair: tuple[Cluster, Cluster], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tests.network.api_server.KINDS", KINDS | MORE_KINDS)
+async def test_objects_alone_join_two_clusters(pair: tuple[Cluster, Cluster], tmp_path: Path) -> None:
     rome = Side(pair[0], "milan", "client", tmp_path / "rome")
     milan = Side(pair[1], "rome", "server", tmp_path / "milan")
     both = (rome, milan)
@@ -209,7 +194,6 @@ async def test_objects_alone_join_two_clusters(
 async def test_a_client_follows_its_server_without_a_restart(
     pair: tuple[Cluster, Cluster], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.network.api_server.KINDS", KINDS | MORE_KINDS)
     rome = Side(pair[0], "milan", "client", tmp_path / "rome")
     milan = Side(pair[1], "rome", "server", tmp_path / "milan")
     told = rome.settings()

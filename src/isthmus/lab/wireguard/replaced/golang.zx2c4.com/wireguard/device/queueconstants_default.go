@@ -1,8 +1,8 @@
-// How long the queues of userspace WireGuard are: instead of the library's own file of these names, which a program
-// cannot set in another way (lab/binaries.py and Containerfile put it there).
+// How long the queues of userspace WireGuard are: instead of the library's own file, as there is no other way to
+// set them. All below `replaced` is put over the modules by lab/binaries.py and Containerfile.
 //
 // Every packet in a queue is held in a buffer of 64 KiB, and an entry of a queue has up to 128 packets. With the
-// library's 1024 entries one TCP connection, which fills whatever queue there is, has 150 to 300 MB in them. Eight are
+// library's 1024 entries one TCP connection, which fills whatever queue there is, has 130 to 330 MB in them. Eight are
 // enough to keep as many cores busy, and what finds no room waits in the kernel, as packets of their own size.
 // Measured in docs/benchmarks.md.
 package device
