@@ -8,6 +8,7 @@ import pytest
 
 from isthmus.lab import configuration, flags, network, objects
 from isthmus.lab.plan import CITIES, plan_clusters, site_from_environment
+from isthmus.network.ipam.installation import DEFAULT_POOLS
 
 SITE = site_from_environment({})
 ROME, MILAN = plan_clusters(SITE, 2, 3)
@@ -26,6 +27,12 @@ def test_the_control_plane_reaches_every_pod_and_any_service() -> None:
     assert "route add 10.244.3.0/24 via 172.29.2.13" in lines
     services = next(line for line in lines if line.startswith("route add 10.96.0.0/16"))
     assert services.count("nexthop via") == 3
+
+
+def test_the_control_plane_reaches_the_pods_of_peers_by_any_worker() -> None:
+    lines = network.render_control_plane(SITE, MILAN)
+    routed = {IPv4Network(line.split()[2]): line.count("nexthop via") for line in lines if "nexthop" in line}
+    assert {routed[IPv4Network(pool)] for pool in DEFAULT_POOLS} == {3}
 
 
 def test_the_names_of_ports_are_short_enough_and_different() -> None:

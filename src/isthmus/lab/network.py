@@ -16,6 +16,8 @@ from isthmus.lab.errors import LabError
 from isthmus.lab.plan import Cluster, Site, Worker, namespace, namespaces
 
 NETNS = Path("/run/netns")
+PEERS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+"""Where the pods of peers have their addresses: the pools that Isthmus takes ranges from."""
 
 
 def render_switch(site: Site) -> list[str]:
@@ -57,12 +59,15 @@ def _port(node: str) -> str:
 
 
 def render_control_plane(site: Site, cluster: Cluster) -> list[str]:
-    """Commands in a control plane's namespace: it reaches pods by their node, and services by any worker."""
+    """Commands in a control plane's namespace: it reaches pods by their node, Services and peers by any worker.
+
+    It has no agent, so the workers' agents lead it to the pods of peers.
+    """
     hops = " ".join(f"nexthop via {worker.address}" for worker in cluster.workers)
     return [
         *_uplink(site, str(cluster.address)),
         *_pod_routes(cluster.workers),
-        f"route add {cluster.service_cidr} {hops}",
+        *(f"route add {range_} {hops}" for range_ in (cluster.service_cidr, *PEERS)),
     ]
 
 
