@@ -356,6 +356,14 @@ def test_runtime_class_leads_to_virtual_nodes() -> None:
     ]
 
 
+def test_the_taint_of_virtual_nodes_has_the_chosen_effect() -> None:
+    chosen = rendered("virtualKubelet.virtualNode.taintEffect=PreferNoSchedule")
+    tolerated = {"key": "virtual-node.liqo.io/not-allowed", "operator": "Exists"}
+    assert one(chosen, "RuntimeClass", "liqo")["scheduling"]["tolerations"] == [tolerated]
+    assert options(chosen).taint_effect == "PreferNoSchedule"
+    assert options(rendered()).taint_effect == "NoExecute"
+
+
 # What peers are allowed, to the letter of wire.md 7: (group, resource) -> verbs.
 WRITE = "create delete get list patch update watch"
 EVERYTHING = "create delete deletecollection get list patch update watch"

@@ -109,6 +109,7 @@ def test_numbers_stay_text_where_text_is_wanted() -> None:
             ["controllerManager.pod.extraArgs", "--v=4", "ping-interval"],
         ),
         ("pullPolicy=Sometimes", ["pullPolicy", "Sometimes", "IfNotPresent"]),
+        ("virtualKubelet.virtualNode.taintEffect=Evict", ["taintEffect", "Evict", "PreferNoSchedule"]),
         ("controllerManager.replicas=0", ["controllerManager.replicas", "below 1"]),
         ("controllerManager.config.defaultLimitsEnforcement=hard", ["Hard", "Soft", "None"]),
         ("apiServer.address=http://1.2.3.4", ["--api-server-url", "https"]),

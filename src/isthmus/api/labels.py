@@ -77,6 +77,8 @@ NODE_TYPE = "liqo.io/type"
 NODE_TYPE_VIRTUAL = "virtual-node"
 VIRTUAL_NODE = "liqo.io/virtual-node"
 VIRTUAL_NODE_TAINT = "virtual-node.liqo.io/not-allowed"
+TAINT_EFFECT = "NoExecute"
+TAINT_EFFECTS = (TAINT_EFFECT, "NoSchedule", "PreferNoSchedule")
 STORAGE_AVAILABLE = "storage.liqo.io/available"
 
 # Networking and IPAM

@@ -7,6 +7,7 @@ import msgspec
 from isthmus.api import labels, names
 from isthmus.install.values import Values
 from isthmus.kube.objects import Manifest
+from isthmus.offloading.placement import toleration
 
 
 def vk_options_template(values: Values, namespace: str) -> Manifest:
@@ -41,7 +42,6 @@ def vk_options_template(values: Values, namespace: str) -> Manifest:
 def runtime_class(values: Values) -> Manifest:
     """The RuntimeClass with which a pod asks for a virtual node, whatever its namespace's strategy."""
     chosen = values.offloading.runtime_class
-    toleration = {"key": labels.VIRTUAL_NODE_TAINT, "operator": "Exists", "effect": "NoExecute"}
     return {
         "apiVersion": "node.k8s.io/v1",
         "kind": "RuntimeClass",
@@ -49,6 +49,6 @@ def runtime_class(values: Values) -> Manifest:
         "handler": chosen.handler,
         "scheduling": {
             "nodeSelector": {labels.NODE_TYPE: labels.NODE_TYPE_VIRTUAL},
-            "tolerations": [toleration],
+            "tolerations": [toleration(values.virtual_kubelet.virtual_node.taint_effect)],
         },
     }

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from isthmus.api import names, placeholders
+from isthmus.api import labels, names, placeholders
 from isthmus.install.errors import InstallError
 from isthmus.install.extra_args import api_server_check_interval
 from isthmus.install.network_validation import check_networking, check_proxy, check_ranges
@@ -121,6 +121,11 @@ def _check_choices(values: Values) -> None:
             _ENFORCEMENTS,
         ),
         ("pullPolicy", values.pull_policy, _PULL_POLICIES),
+        (
+            "virtualKubelet.virtualNode.taintEffect",
+            values.virtual_kubelet.virtual_node.taint_effect,
+            labels.TAINT_EFFECTS,
+        ),
         ("webhook.failurePolicy", values.webhook.failure_policy, _FAILURE_POLICIES),
     ):
         if value not in choices:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import field
 
+from isthmus.api import labels
 from isthmus.install.errors import InstallError
 from isthmus.install.network_values import AddressManagement, Metrics, Networking, Proxy
 from isthmus.install.section import Section
@@ -195,8 +196,9 @@ class Extra(Section, frozen=True, kw_only=True):
 
 
 class VirtualNode(Section, frozen=True, kw_only=True):
-    """What every virtual node gets."""
+    """What every virtual node gets; `taint_effect` is that of the taint which keeps other pods away."""
 
+    taint_effect: str = labels.TAINT_EFFECT
     extra: Extra = field(default_factory=Extra)
 
 

@@ -77,6 +77,7 @@ def controller_options(values: Values) -> dict[str, Any]:
             name: str(amount) for name, amount in values.offloading.default_node_resources.items()
         },
         runtime_class=values.offloading.runtime_class.name,
+        taint_effect=values.virtual_kubelet.virtual_node.taint_effect,
         webhook_port=values.webhook.port,
         proxy_port=values.proxy.config.listening_port if values.proxy.enabled else 0,
         api_server_through_endpoint_slices=values.networking.api_server_access_through_endpoint_slices,

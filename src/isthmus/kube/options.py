@@ -57,6 +57,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """The classes of Ingresses that consumers are told of."""
     runtime_class: str = "liqo"
     """The name of the RuntimeClass with which a pod asks for a virtual node; it means nothing on a provider."""
+    taint_effect: str = "NoExecute"
+    """Of the taint of virtual nodes: NoExecute, NoSchedule or PreferNoSchedule."""
     kubelet_port: int = 10250
     """Where the kubelet API of the virtual nodes listens."""
     webhook_port: int = 9443

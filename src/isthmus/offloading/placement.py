@@ -10,7 +10,6 @@ from isthmus.api import labels
 from isthmus.kube.objects import Base
 from isthmus.offloading.namespaces.selector import Term, cross_product, terms_of
 
-TOLERATION = {"key": labels.VIRTUAL_NODE_TAINT, "operator": "Exists", "effect": "NoExecute"}
 VIRTUAL: Term = {"key": labels.NODE_TYPE, "operator": "In", "values": [labels.NODE_TYPE_VIRTUAL]}
 NOT_VIRTUAL: Term = {"key": labels.NODE_TYPE, "operator": "NotIn", "values": [labels.NODE_TYPE_VIRTUAL]}
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -24,9 +23,23 @@ class PodSpec(Base, frozen=True, kw_only=True):
     affinity: dict[str, Any] | None = None
 
 
-def tolerates_virtual_nodes(toleration: dict[str, Any]) -> bool:
-    """Whether a toleration is for the taint every virtual node has, whatever else it is for."""
-    if toleration.get("effect") not in (None, "", "NoExecute"):
+def toleration(effect: str = labels.TAINT_EFFECT) -> dict[str, Any]:
+    """The toleration of virtual nodes whose taint has that effect.
+
+    Stock's for stock's effect. For another one it names none, so that the pods that have it stay when the effect
+    becomes NoExecute.
+    """
+    tolerated = {"key": labels.VIRTUAL_NODE_TAINT, "operator": "Exists"}
+    return {**tolerated, "effect": effect} if effect == labels.TAINT_EFFECT else tolerated
+
+
+def may_be_virtual(pod: PodSpec, effect: str = labels.TAINT_EFFECT) -> bool:
+    """Whether a pod may come to a virtual node whose taint has that effect; one that only advises keeps none away."""
+    return effect == "PreferNoSchedule" or any(_tolerates(each, effect) for each in pod.tolerations)
+
+
+def _tolerates(toleration: dict[str, Any], effect: str) -> bool:
+    if toleration.get("effect") not in (None, "", effect):
         return False
     exists = toleration.get("operator") == "Exists"
     if not toleration.get("key"):

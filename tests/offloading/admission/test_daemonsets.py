@@ -21,7 +21,7 @@ def required(*expressions: dict[str, Any]) -> dict[str, Any]:
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
 
 
-def affinity_of(pod: dict[str, Any], old: dict[str, Any] | None = None) -> Any:
+def affinity_of(pod: dict[str, Any], old: dict[str, Any] | None = None, effect: str = "NoExecute") -> Any:
     """The affinity the webhook gives a DaemonSet with that pod template, None for none."""
 
     def daemon_set(spec: dict[str, Any] | None) -> Any:
@@ -35,7 +35,7 @@ def affinity_of(pod: dict[str, Any], old: dict[str, Any] | None = None) -> Any:
         }
     }
     request = msgspec.json.decode(msgspec.json.encode(body), type=Review).request
-    verdict = asyncio.run(mutate_daemon_set(request))
+    verdict = asyncio.run(mutate_daemon_set(request, effect))
     assert verdict.allowed
     assert [each["path"] for each in verdict.patch] in ([], ["/spec/template/spec/affinity"])
     return verdict.patch[0]["value"] if verdict.patch else None
@@ -57,6 +57,14 @@ def affinity_of(pod: dict[str, Any], old: dict[str, Any] | None = None) -> Any:
 def test_only_what_would_land_on_virtual_nodes_is_kept_off(toleration: dict[str, Any], lands: bool) -> None:
     assert affinity_of({"tolerations": [toleration]}) == (required(NOT_VIRTUAL) if lands else None)
     assert affinity_of({}) is None
+
+
+def test_what_lands_on_virtual_nodes_depends_on_the_effect_of_their_taint() -> None:
+    system = {"tolerations": [{"operator": "Exists", "effect": "NoSchedule"}]}
+    assert affinity_of(system, effect="NoSchedule") == required(NOT_VIRTUAL)
+    assert affinity_of({"tolerations": [OURS]}, effect="NoSchedule") is None
+    assert affinity_of({}, effect="NoSchedule") is None
+    assert affinity_of({}, effect="PreferNoSchedule") == required(NOT_VIRTUAL), "it keeps no pod away"
 
 
 def test_an_affinity_of_its_own_is_kept_and_one_about_virtual_nodes_is_obeyed() -> None:

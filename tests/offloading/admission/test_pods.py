@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from isthmus.api.offloading import NamespaceOffloading
 from isthmus.offloading.admission.pods import plan_placement
 from isthmus.offloading.namespaces.selector import selects
-from isthmus.offloading.placement import NOT_VIRTUAL, TOLERATION, VIRTUAL, PodSpec
+from isthmus.offloading.placement import NOT_VIRTUAL, VIRTUAL, PodSpec
 
 EU = {"matchExpressions": [{"key": "region", "operator": "In", "values": ["eu"]}]}
 SSD = {"matchExpressions": [{"key": "disk", "operator": "Exists"}]}
+TOLERATION = {"key": "virtual-node.liqo.io/not-allowed", "operator": "Exists", "effect": "NoExecute"}
 
 
 def offloading(strategy: str, *terms: dict[str, Any], deleting: bool = False) -> NamespaceOffloading:
@@ -91,6 +92,14 @@ def test_what_the_pod_asks_for_itself_is_kept() -> None:
 
 def test_answering_twice_changes_nothing() -> None:
     assert plan_placement(pod(tolerations=[TOLERATION]), offloading("LocalAndRemote")) == []
+
+
+@pytest.mark.parametrize("effect", ["NoSchedule", "PreferNoSchedule"])
+def test_pods_tolerate_the_taint_whatever_effect_it_has_or_will_have(effect: str) -> None:
+    (operation,) = plan_placement(pod(), offloading("LocalAndRemote"), taint_effect=effect)
+    assert operation["value"] == [{"key": "virtual-node.liqo.io/not-allowed", "operator": "Exists"}]
+    tolerant = pod(tolerations=operation["value"])
+    assert plan_placement(tolerant, offloading("LocalAndRemote"), taint_effect=effect) == []
 
 
 NODES = st.fixed_dictionaries(

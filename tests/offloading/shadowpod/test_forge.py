@@ -170,6 +170,12 @@ def test_a_consumers_pod_that_tolerates_our_virtual_nodes_is_found(
     assert may_stray({"tolerations": tolerations}) is strays
 
 
+def test_where_the_taint_only_advises_any_consumers_pod_may_come_to_our_virtual_nodes() -> None:
+    assert may_stray(spec(), "PreferNoSchedule")
+    assert may_stray(spec(tolerations=[{"operator": "Exists", "effect": "NoSchedule"}]), "NoSchedule")
+    assert not may_stray(spec(tolerations=[NOT_READY]), "NoSchedule")
+
+
 def test_what_cannot_be_read_is_left_to_the_api_server() -> None:
     assert not may_stray(spec(tolerations="all"))
 

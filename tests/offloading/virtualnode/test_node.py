@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from isthmus.api.offloading import ResourceQuotaSpec, VirtualNode, VirtualNodeSpec
@@ -40,7 +41,7 @@ def by_type(node: VirtualNode, health: ProviderHealth, networking: bool | None =
 
 
 def test_labels_say_what_it_is() -> None:
-    node = forge_node(virtual_node(labels={"region": "north", "liqo.io/type": "real"}), {})
+    node = forge_node(virtual_node(labels={"region": "north", "liqo.io/type": "real"}), FACTS, {})
     labels = node["metadata"]["labels"]
     assert labels["liqo.io/type"] == "virtual-node", "a VirtualNode cannot pass for a real node"
     assert labels["type"] == "virtual-kubelet"
@@ -67,7 +68,7 @@ def test_the_providers_architecture_is_shown_where_it_is_known() -> None:
     node = virtual_node(labels={"kubernetes.io/arch": "arm64"}, storage_classes=[{"storageClassName": "x"}])
     status = forge_status(node, FACTS)
     assert status["nodeInfo"]["architecture"] == "arm64"
-    assert forge_node(node, {})["metadata"]["labels"]["storage.liqo.io/available"] == "true"
+    assert forge_node(node, FACTS, {})["metadata"]["labels"]["storage.liqo.io/available"] == "true"
 
 
 def test_capacity_is_the_slice() -> None:
@@ -143,6 +144,16 @@ def test_taints_of_others_stay_and_ours_are_repaired() -> None:
     stale = {"key": "old", "effect": "NoSchedule"}
     extra = {"key": "gpu", "value": "only", "effect": "NoSchedule"}
     node = Object(metadata=ObjectMeta(name="milan", annotations={TAINTS: "old:NoSchedule"}))
-    planned = plan_taints([theirs, stale], node, virtual_node(taints=[extra]))
+    planned = plan_taints([theirs, stale], node, virtual_node(taints=[extra]), FACTS)
     assert planned == [theirs, OWN_TAINT, extra]
-    assert plan_taints(planned, node, virtual_node(taints=[extra])) == planned
+    assert plan_taints(planned, node, virtual_node(taints=[extra]), FACTS) == planned
+
+
+def test_the_taint_has_the_chosen_effect_also_where_it_had_another() -> None:
+    chosen = msgspec.structs.replace(FACTS, taint_effect="PreferNoSchedule")
+    softened = {**OWN_TAINT, "effect": "PreferNoSchedule"}
+    theirs = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+    assert forge_node(virtual_node(), chosen, {})["spec"]["taints"] == [softened]
+    node = Object(metadata=ObjectMeta(name="milan", annotations={TAINTS: ""}))
+    assert plan_taints([OWN_TAINT, theirs], node, virtual_node(), chosen) == [theirs, softened]
+    assert plan_taints([softened], node, virtual_node(), FACTS) == [OWN_TAINT]

@@ -15,7 +15,7 @@ from msgspec import Raw, field
 from isthmus.api import labels
 from isthmus.kube.admission import ALLOWED, AdmissionRequest, Verdict
 from isthmus.kube.objects import EMPTY_OBJECT, Base
-from isthmus.offloading.placement import REQUIRED, PodSpec, kept_off_virtual_nodes, tolerates_virtual_nodes
+from isthmus.offloading.placement import REQUIRED, PodSpec, kept_off_virtual_nodes, may_be_virtual
 
 
 class _DaemonSetSpec(Base, frozen=True, kw_only=True):
@@ -34,15 +34,15 @@ class _Template(Base, frozen=True, kw_only=True):
     spec: _TemplateSpec = field(default_factory=_TemplateSpec)
 
 
-async def mutate_daemon_set(request: AdmissionRequest) -> Verdict:
-    """The verdict on a DaemonSet created or updated."""
+async def mutate_daemon_set(request: AdmissionRequest, taint_effect: str = labels.TAINT_EFFECT) -> Verdict:
+    """The verdict on a DaemonSet created or updated, where the taint of virtual nodes has that effect."""
     daemon_set = msgspec.json.decode(request.object, type=_DaemonSet)
     if request.operation == "UPDATE":
         old = msgspec.json.decode(request.old_object, type=_DaemonSet)
         if bytes(old.spec.template) == bytes(daemon_set.spec.template):
             return ALLOWED
     pod = msgspec.json.decode(daemon_set.spec.template, type=_Template).spec
-    if not any(tolerates_virtual_nodes(each) for each in pod.tolerations) or _is_decided(pod):
+    if not may_be_virtual(pod, taint_effect) or _is_decided(pod):
         return ALLOWED
     affinity = kept_off_virtual_nodes(pod.affinity)
     return Verdict(patch=[{"op": "add", "path": "/spec/template/spec/affinity", "value": affinity}])

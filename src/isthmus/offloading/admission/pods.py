@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import field
 
@@ -10,8 +12,9 @@ from isthmus.api.offloading import NAMESPACE_OFFLOADINGS, NamespaceOffloading
 from isthmus.kube.admission import AdmissionRequest, Operations, Verdict, deny
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Base, Key
+from isthmus.kube.options import Options
 from isthmus.offloading.namespaces.selector import Term, cross_product, terms_of
-from isthmus.offloading.placement import NOT_VIRTUAL, TOLERATION, VIRTUAL, PodSpec, merge_terms
+from isthmus.offloading.placement import NOT_VIRTUAL, VIRTUAL, PodSpec, merge_terms, toleration
 
 
 class Pod(Base, frozen=True, kw_only=True):
@@ -23,9 +26,9 @@ class Pod(Base, frozen=True, kw_only=True):
 class PodMutator:
     """Answers for pods; on a cache miss the API server is asked, for `offload` may have just returned."""
 
-    def __init__(self, manager: Manager, runtime_class: str) -> None:
+    def __init__(self, manager: Manager, options: Options) -> None:
         self.client = manager.client
-        self.runtime_class = runtime_class
+        self.options = options
         self.offloadings = manager.informers.get(NAMESPACE_OFFLOADINGS)
 
     async def mutate(self, request: AdmissionRequest) -> Verdict:
@@ -41,10 +44,16 @@ class PodMutator:
                 "or remove the label"
             )
         pod = msgspec.json.decode(request.object, type=Pod)
-        return Verdict(patch=plan_placement(pod.spec, offloading, self.runtime_class))
+        patch = plan_placement(pod.spec, offloading, self.options.runtime_class, self.options.taint_effect)
+        return Verdict(patch=patch)
 
 
-def plan_placement(pod: PodSpec, offloading: NamespaceOffloading, runtime_class: str = "liqo") -> Operations:
+def plan_placement(
+    pod: PodSpec,
+    offloading: NamespaceOffloading,
+    runtime_class: str = "liqo",
+    taint_effect: str = labels.TAINT_EFFECT,
+) -> Operations:
     """The patch that lets the pod go, or makes it go, to the virtual nodes the namespace is extended to.
 
     The runtime class for virtual nodes brings node selector and toleration; a pod of it is only kept off providers
@@ -56,7 +65,9 @@ def plan_placement(pod: PodSpec, offloading: NamespaceOffloading, runtime_class:
     selector = terms_of(offloading.spec.cluster_selector)
     if pod.runtime_class_name == runtime_class:
         return _plan_affinity(pod, placement_terms("Remote", selector)) if selector else []
-    return _plan_toleration(pod) + _plan_affinity(pod, placement_terms(strategy, selector))
+    return _plan_toleration(pod, toleration(taint_effect)) + _plan_affinity(
+        pod, placement_terms(strategy, selector)
+    )
 
 
 def placement_terms(strategy: str, selector: list[Term]) -> list[Term]:
@@ -66,12 +77,12 @@ def placement_terms(strategy: str, selector: list[Term]) -> list[Term]:
     return [*selector, {"matchExpressions": [NOT_VIRTUAL]}] if selector else []
 
 
-def _plan_toleration(pod: PodSpec) -> Operations:
-    if TOLERATION in pod.tolerations:
+def _plan_toleration(pod: PodSpec, wanted: dict[str, Any]) -> Operations:
+    if wanted in pod.tolerations:
         return []
     if not pod.tolerations:
-        return [{"op": "add", "path": "/spec/tolerations", "value": [TOLERATION]}]
-    return [{"op": "add", "path": "/spec/tolerations/-", "value": TOLERATION}]
+        return [{"op": "add", "path": "/spec/tolerations", "value": [wanted]}]
+    return [{"op": "add", "path": "/spec/tolerations/-", "value": wanted}]
 
 
 def _plan_affinity(pod: PodSpec, terms: list[Term]) -> Operations:

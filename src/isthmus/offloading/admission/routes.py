@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 import msgspec
 
@@ -50,9 +51,9 @@ def routes(manager: Manager, options: Options, ledger: Ledger) -> dict[str, Hand
         return namespaceoffloadings.validate(request, options.cluster_id)
 
     return {
-        "/mutate/pods": PodMutator(manager, options.runtime_class).mutate,
+        "/mutate/pods": PodMutator(manager, options).mutate,
         "/mutate/shadowedpods": mutate_shadowed_pod,
-        "/mutate/daemonsets": mutate_daemon_set,
+        "/mutate/daemonsets": partial(mutate_daemon_set, taint_effect=options.taint_effect),
         "/mutate/shadowpods": shadowpods.mutate,
         "/validate/shadowpods": shadowpods.validate,
         "/validate/namespaceoffloadings": validate_namespace_offloading,

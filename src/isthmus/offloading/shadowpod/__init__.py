@@ -16,4 +16,4 @@ def setup(manager: Manager, options: Options) -> None:
         from isthmus.offloading.shadowpod.host_aliases import HomeNetwork
 
         home = HomeNetwork(manager)
-    manager.add(ShadowPodController(manager, home).controller())
+    manager.add(ShadowPodController(manager, home, options.taint_effect).controller())

@@ -53,11 +53,14 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 class ShadowPodController:
     """Keeps pods; what it remembers, by the ShadowPod's uid, spares requests or bridges a cache's lag."""
 
-    def __init__(self, manager: Manager, home: HomeNetwork | None = None) -> None:
+    def __init__(
+        self, manager: Manager, home: HomeNetwork | None = None, taint_effect: str = labels.TAINT_EFFECT
+    ) -> None:
         self.client = manager.client
         self.events = manager.events
         self.changes = ChangeKeeper(manager.client, manager.events)
         self.home = home
+        self.taint_effect = taint_effect
         self.shadows = manager.informers.get(SHADOW_PODS)
         self.pods = manager.informers.get(
             SHADOWED_PODS, label_selector=f"{labels.MANAGED_BY}={labels.MANAGED_BY_SHADOW_POD}"
@@ -195,7 +198,9 @@ class ShadowPodController:
         pod = forge_pod(shadow)
         if self.home is not None:
             pod["spec"] = self.home.adapt(shadow, pod["spec"])
-        if may_stray(pod["spec"]) and not await self._is_extended(shadow.metadata.namespace):
+        if may_stray(pod["spec"], self.taint_effect) and not await self._is_extended(
+            shadow.metadata.namespace
+        ):
             pod["spec"] = kept_here(pod["spec"])
         return pod
 

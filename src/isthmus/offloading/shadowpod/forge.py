@@ -12,7 +12,7 @@ from isthmus.api.offloading import GROUP, VERSION, ShadowPod
 from isthmus.kube.builtin import PODS
 from isthmus.kube.objects import Base, Manifest, Object
 from isthmus.offloading.inplace import APPLIED, OWN_ANNOTATIONS, REFLECTED, REVISION, resized_spec
-from isthmus.offloading.placement import PodSpec, kept_off_virtual_nodes, tolerates_virtual_nodes
+from isthmus.offloading.placement import PodSpec, kept_off_virtual_nodes, may_be_virtual
 
 FINISHED = frozenset({"Succeeded", "Failed"})
 """The phases nothing follows on."""
@@ -79,12 +79,10 @@ def forge_pod(shadow: ShadowPod) -> Manifest:
     }
 
 
-def may_stray(spec: Raw | dict[str, Any]) -> bool:
-    """Whether a consumer's pod tolerates the virtual nodes of this cluster, which are others' machines: one that
-    tolerates everything does, and would wait on one for ever, for its namespace is not offloaded there."""
-    if not isinstance(spec, dict) and b"tolerations" not in bytes(spec):
-        return False
-    return any(tolerates_virtual_nodes(each) for each in _placed(spec).tolerations)
+def may_stray(spec: Raw | dict[str, Any], taint_effect: str = labels.TAINT_EFFECT) -> bool:
+    """Whether a consumer's pod may come to the virtual nodes of this cluster, which are others' machines: one that
+    tolerates everything may, and would wait on one for ever, for its namespace is not offloaded there."""
+    return may_be_virtual(_placed(spec), taint_effect)
 
 
 def kept_here(spec: Raw | dict[str, Any]) -> dict[str, Any]:

@@ -62,6 +62,8 @@ class NodeFacts(Struct, frozen=True):
     """gitVersion of this cluster's API server."""
     host_ip: str
     kubelet_port: int
+    taint_effect: str = labels.TAINT_EFFECT
+    """Of the taint that every virtual node has."""
 
 
 class Condition(Struct, frozen=True):
@@ -112,7 +114,7 @@ def forge_annotations(virtual_node: VirtualNode) -> dict[str, str]:
     return {**virtual_node.spec.annotations, TAINTS: taints}
 
 
-def forge_node(virtual_node: VirtualNode, status: Mapping[str, Any]) -> Manifest:
+def forge_node(virtual_node: VirtualNode, facts: NodeFacts, status: Mapping[str, Any]) -> Manifest:
     """The Node to create."""
     return {
         "metadata": {
@@ -120,18 +122,19 @@ def forge_node(virtual_node: VirtualNode, status: Mapping[str, Any]) -> Manifest
             "labels": forge_labels(virtual_node),
             "annotations": forge_annotations(virtual_node),
         },
-        "spec": {"taints": _wanted_taints(virtual_node)},
+        "spec": {"taints": _wanted_taints(virtual_node, facts.taint_effect)},
         "status": dict(status),
     }
 
 
 def plan_taints(
-    present: list[dict[str, Any]], node: Object, virtual_node: VirtualNode
+    present: list[dict[str, Any]], node: Object, virtual_node: VirtualNode, facts: NodeFacts
 ) -> list[dict[str, Any]]:
     """The taints the Node must have: those of others as they are, ours as the VirtualNode says."""
-    wanted = _wanted_taints(virtual_node)
+    wanted = _wanted_taints(virtual_node, facts.taint_effect)
     kept_ids = {_taint_id(taint) for taint in wanted}
-    dropped_ids = set(node.metadata.annotations.get(TAINTS, "").split(",")) - kept_ids
+    former = {_taint_id(_own_taint(effect)) for effect in labels.TAINT_EFFECTS}
+    dropped_ids = (former | set(node.metadata.annotations.get(TAINTS, "").split(","))) - kept_ids
     by_id = {_taint_id(taint): taint for taint in wanted}
     planned = []
     for taint in present:
@@ -269,8 +272,12 @@ def _dict_change(present: Mapping[str, Any], wanted: Mapping[str, Any], *, whole
     return change
 
 
-def _wanted_taints(virtual_node: VirtualNode) -> list[dict[str, Any]]:
-    own = {"key": labels.VIRTUAL_NODE_TAINT, "value": labels.TRUE, "effect": "NoExecute"}
+def _own_taint(effect: str) -> dict[str, Any]:
+    return {"key": labels.VIRTUAL_NODE_TAINT, "value": labels.TRUE, "effect": effect}
+
+
+def _wanted_taints(virtual_node: VirtualNode, effect: str) -> list[dict[str, Any]]:
+    own = _own_taint(effect)
     return [own, *(taint for taint in virtual_node.spec.taints if _taint_id(taint) != _taint_id(own))]
 
 

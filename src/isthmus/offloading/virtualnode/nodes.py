@@ -104,7 +104,9 @@ class NodeReconciler:
         name = virtual_node.metadata.name
         try:
             return await self._client.create(
-                VIRTUAL_NODE_OBJECTS, forge_node(virtual_node, status), field_manager=FIELD_MANAGER
+                VIRTUAL_NODE_OBJECTS,
+                forge_node(virtual_node, self._facts, status),
+                field_manager=FIELD_MANAGER,
             )
         except AlreadyExists:
             return await self._client.get(VIRTUAL_NODE_OBJECTS, name)
@@ -113,7 +115,7 @@ class NodeReconciler:
         name = node.metadata.name
         labels, annotations = forge_labels(virtual_node), forge_annotations(virtual_node)
         taints = msgspec.json.decode(node.spec).get("taints") or []
-        planned = plan_taints(taints, node, virtual_node)
+        planned = plan_taints(taints, node, virtual_node, self._facts)
         if planned != taints:
             patch = {
                 "metadata": {"resourceVersion": node.metadata.resource_version},

@@ -97,9 +97,9 @@ class _Work:
     async def run(self) -> None:
         """Run them until cancelled; the first that fails ends all."""
         runtime = self._runtime
-        facts = NodeFacts(
-            await runtime.manager.client.version(), runtime.options.pod_ip, runtime.options.kubelet_port
-        )
+        options = runtime.options
+        version = await runtime.manager.client.version()
+        facts = NodeFacts(version, options.pod_ip, options.kubelet_port, options.taint_effect)
         for informer in (
             runtime.namespace_maps,
             runtime.virtual_nodes,
