@@ -149,7 +149,7 @@ class FakeServer:
                     return
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
-        except AssertionError as error:
+        except Exception as error:
             self.errors.append(error)
         finally:
             self._writers.discard(writer)
