@@ -74,6 +74,9 @@ def test_what_labs_share_is_left_to_the_last_of_them(site: Site, tmp_path: Path)
     neighbour.mkdir()
     (neighbour / "state.json").write_text(json.dumps(asdict(first)))
     assert state.others(site) == [first]
+    later_release = asdict(first) | {"not known here yet": "x"}
+    (neighbour / "state.json").write_text(json.dumps(later_release))
+    assert state.others(site) == [first]
     second = record(Phase.STARTING)
     lifecycle._share(second, state.others(site))
     assert (second.directories[:1], second.settings) == ([str(shared)], {"unit/setting": "1"})

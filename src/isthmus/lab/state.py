@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -69,12 +69,14 @@ def load(site: Site) -> State | None:
 
 
 def _read(file: Path) -> State | None:
+    known = {each.name for each in fields(State)}
     try:
-        fields = json.loads(file.read_text())
-        return State(**{**fields, "phase": Phase(fields["phase"])})
+        # A lab beside this one may be of a later release, whose record says more.
+        found = {name: value for name, value in json.loads(file.read_text()).items() if name in known}
+        return State(**{**found, "phase": Phase(found["phase"])})
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise LabError(f"{file} cannot be understood: {error}") from None
 
 
