@@ -364,7 +364,8 @@ def test_the_taint_of_virtual_nodes_has_the_chosen_effect() -> None:
     assert options(rendered()).taint_effect == "NoExecute"
 
 
-# What peers are allowed, to the letter of wire.md 7: (group, resource) -> verbs.
+# What peers are allowed, to the letter of wire.md 7, and `get` of exec and attach (WebSocket):
+# (group, resource) -> verbs.
 WRITE = "create delete get list patch update watch"
 EVERYTHING = "create delete deletecollection get list patch update watch"
 CHANGE = "create delete get list update"
@@ -389,8 +390,8 @@ REMOTE_ROLES = {
         ("", "pods"): "get list watch",
         ("metrics.k8s.io", "pods"): "get list watch",
         ("", "pods/log"): "get list",
-        ("", "pods/exec"): "create",
-        ("", "pods/attach"): "create",
+        ("", "pods/exec"): "create get",
+        ("", "pods/attach"): "create get",
         ("", "pods/portforward"): "create get",
     },
     ("ClusterRole", "liqo-virtual-kubelet-remote-clusterwide"): {

@@ -56,8 +56,9 @@ def _virtual_kubelet_remote() -> list[Manifest]:
         rule("", ["pods"], _READ),
         rule("metrics.k8s.io", ["pods"], _READ),
         rule("", ["pods/log"], ["get", "list"]),
-        rule("", ["pods/exec", "pods/attach"], ["create"]),
-        rule("", ["pods/portforward"], ["create", "get"]),
+        # Stock's has no `get` of exec and attach, by which clients that speak WebSocket ask. Whoever may create them
+        # gains nothing by it.
+        rule("", ["pods/exec", "pods/attach", "pods/portforward"], ["create", "get"]),
     ]
 
 

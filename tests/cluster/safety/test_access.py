@@ -51,8 +51,8 @@ SLICE: Rules = (
     ("", "pods", READ),
     ("metrics.k8s.io", "pods", READ),
     ("", "pods/log", ("get", "list")),
-    ("", "pods/exec", ("create",)),
-    ("", "pods/attach", ("create",)),
+    ("", "pods/exec", ("create", "get")),
+    ("", "pods/attach", ("create", "get")),
     ("", "pods/portforward", ("create", "get")),
 )
 SLICE_EVERYWHERE: Rules = (("metrics.liqo.io", "scrape/metrics", READ),)

@@ -34,7 +34,10 @@ def forward_headers(headers: Headers) -> Headers:
 
 
 def upgrade_method(headers: dict[str, str]) -> str:
-    """The method the provider is asked with: POST, which its role for us grants, where the protocol allows it."""
+    """The method the provider is asked with: POST, which every provider's role for us grants, but for WebSocket.
+
+    That knows GET only, which stock providers grant for port-forward alone.
+    """
     return "GET" if headers.get("upgrade", "").lower() == "websocket" else "POST"
 
 
