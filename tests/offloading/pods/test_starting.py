@@ -22,6 +22,7 @@ def creating(**more: Any) -> dict[str, Any]:
     return {"phase": "Pending", "hostIP": "10.1.1.1", "containerStatuses": waiting, **more}
 
 
+SPEC = {"containers": [{"name": "c"}]}
 RUNNING = {"phase": "Running", "hostIP": "10.1.1.1", "podIP": "10.244.0.7"}
 
 
@@ -44,7 +45,7 @@ class Here:
     def pod(self) -> Pod:
         metadata = {"name": "web", "namespace": "demo", "uid": "u1", **self.metadata}
         return msgspec.json.decode(
-            msgspec.json.encode({"metadata": metadata, "status": self.status}), type=Pod
+            msgspec.json.encode({"metadata": metadata, "spec": SPEC, "status": self.status}), type=Pod
         )
 
     async def patch(self, _: object, name: str, body: dict[str, Any], *args: object, **__: object) -> Pod:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.kube.objects import ObjectMeta
+from isthmus.offloading.pods.containers import Container, Containers, containers_of
 from isthmus.offloading.pods.metadata import REMOTE_POD_UID, REMOTE_RECREATIONS
 from isthmus.offloading.pods.mirror import count_recreations, forge_marks
 from isthmus.offloading.pods.status import (
@@ -21,8 +23,16 @@ from isthmus.offloading.pods.status import (
     unready_status,
 )
 
-FACTS = Facts("172.16.0.1")
+MAIN = Containers(containers=[Container(name="main")])
+FACTS = Facts("172.16.0.1", MAIN)
 NOW = "2026-11-23T16:00:00Z"
+
+
+RESTART_ON_42 = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
+
+
+def parsed(spec: dict[str, Any]) -> Containers:
+    return containers_of(msgspec.Raw(msgspec.json.encode(spec)))
 
 
 def condition(type_: str, status: str = "True", **more: Any) -> dict[str, Any]:
@@ -93,27 +103,66 @@ def test_before_the_remote_kubelet_acts_nothing_changes() -> None:
 
 
 def test_recreations_count_as_restarts() -> None:
-    facts = Facts("172.16.0.1", recreations=3)
+    facts = Facts("172.16.0.1", MAIN, recreations=3)
     (container,) = map_status(REMOTE, LOCAL, facts)["containerStatuses"]
     assert container["restartCount"] == 5
     assert REMOTE["containerStatuses"][0]["restartCount"] == 2
 
 
 @pytest.mark.parametrize(
-    ("policy", "exit_code", "kept"),
+    ("policy", "own", "exit_code", "kept"),
     [
-        ("Never", 0, True),
-        ("Never", 1, True),
-        ("OnFailure", 0, True),
-        ("OnFailure", 1, False),
-        ("Always", 0, False),
+        ("Never", {}, 0, True),
+        ("Never", {}, 1, True),
+        ("OnFailure", {}, 0, True),
+        ("OnFailure", {}, 1, False),
+        ("Always", {}, 0, False),
+        ("Never", {"restartPolicy": "OnFailure"}, 1, False),
+        ("Always", {"restartPolicy": "Never"}, 1, True),
+        ("Never", {"restartPolicyRules": [RESTART_ON_42]}, 42, False),
+        ("Never", {"restartPolicyRules": [RESTART_ON_42]}, 1, True),
+        ("Never", {"restartPolicyRules": [{**RESTART_ON_42, "action": "RestartAllContainers"}]}, 1, False),
+        ("Never", {"restartPolicyRules": [{"exitCodes": {"operator": "NotIn", "values": [42]}}]}, 1, False),
     ],
 )
-def test_a_container_that_ended_for_good_does_not_run_again(policy: str, exit_code: int, kept: bool) -> None:
+def test_a_container_that_ended_for_good_does_not_run_again(
+    policy: str, own: dict[str, Any], exit_code: int, kept: bool
+) -> None:
     ended = {"name": "main", "restartCount": 0, "state": {"terminated": {"exitCode": exit_code}}}
     local = {**LOCAL, "containerStatuses": [ended]}
-    mapped = map_status(REMOTE, local, Facts("172.16.0.1", restart_policy=policy))
+    spec = {"restartPolicy": policy, "containers": [{"name": "main", **own}]}
+    mapped = map_status(REMOTE, local, Facts("172.16.0.1", parsed(spec)))
     assert (mapped["containerStatuses"] == [ended]) is kept
+
+
+def test_a_sidecar_restarts_in_a_pod_that_never_does_and_a_debug_container_does_not() -> None:
+    ended = {"restartCount": 1, "state": {"terminated": {"exitCode": 1}}}
+    again = {"restartCount": 2, "state": {"running": {}}}
+    names = {"initContainerStatuses": "proxy", "ephemeralContainerStatuses": "debug"}
+    before, after = (
+        {kind: [{"name": name, **state}] for kind, name in names.items()} for state in (ended, again)
+    )
+    spec = {
+        "restartPolicy": "Never",
+        "initContainers": [{"name": "proxy", "restartPolicy": "Always"}],
+        "containers": [{"name": "main"}],
+        "ephemeralContainers": [{"name": "debug"}],
+    }
+    mapped = map_status({"phase": "Running", **after}, {**LOCAL, **before}, Facts("172.16.0.1", parsed(spec)))
+    assert mapped["initContainerStatuses"] == after["initContainerStatuses"]
+    assert mapped["ephemeralContainerStatuses"] == before["ephemeralContainerStatuses"]
+
+
+def test_containers_that_the_provider_added_are_not_told_of() -> None:
+    injected = {"name": "mesh-proxy", "restartCount": 0, "state": {"running": {}}}
+    remote = {
+        **REMOTE,
+        "containerStatuses": [*REMOTE["containerStatuses"], injected],
+        "initContainerStatuses": [injected],
+    }
+    mapped = map_status(remote, LOCAL, FACTS)
+    assert mapped["containerStatuses"] == REMOTE["containerStatuses"]
+    assert "initContainerStatuses" not in mapped
 
 
 def test_addresses_are_translated() -> None:

@@ -10,6 +10,7 @@ import msgspec
 from isthmus.api import labels
 from isthmus.kube.builtin import Pod
 from isthmus.kube.objects import ObjectMeta
+from isthmus.offloading.pods.containers import containers_of
 from isthmus.offloading.pods.creation import recorded_phase
 from isthmus.offloading.pods.local import write_status
 from isthmus.offloading.pods.memory import PodMemory
@@ -24,7 +25,6 @@ from isthmus.offloading.pods.status import (
     cut_off_status,
     lost_status,
     map_status,
-    restart_policy_of,
     terminated_status,
     unready_status,
 )
@@ -56,7 +56,7 @@ async def mirror_status(
         return None
     status: Status = msgspec.json.decode(remote.status)
     recreations = count_recreations(pod.metadata, remote.metadata.uid)
-    facts = Facts(context.host_ip, restart_policy_of(pod.spec), recreations)
+    facts = Facts(context.host_ip, containers_of(pod.spec), recreations)
     wanted = map_status(status, present, facts, context.translation())
     cut_off = context.cut_off()
     if cut_off:
@@ -97,7 +97,7 @@ async def mark_unavailable(context: PodContext, pod: Pod, memory: PodMemory) -> 
 def may_have_ended(pod: Pod) -> bool:
     """Whether the pod is of a kind that ends and was seen at the provider: without a trace of it there, only whoever
     made it can know whether it is to run again."""
-    return REMOTE_POD_UID in pod.metadata.annotations and restart_policy_of(pod.spec) != "Always"
+    return REMOTE_POD_UID in pod.metadata.annotations and containers_of(pod.spec).restart_policy != "Always"
 
 
 async def give_up(context: PodContext, pod: Pod, memory: PodMemory) -> None:

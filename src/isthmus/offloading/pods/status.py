@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from isthmus.offloading.pods.containers import Containers
+
 Status = dict[str, Any]
 
 TERMINAL = frozenset({"Succeeded", "Failed"})
@@ -44,18 +46,9 @@ class _Phase(Struct):
     phase: str = ""
 
 
-class _RestartPolicy(Struct, rename="camel"):
-    restart_policy: str = "Always"
-
-
 def phase_of(status: Raw) -> str:
     """The phase in a raw status, "" where there is none."""
     return msgspec.json.decode(status, type=_Phase).phase
-
-
-def restart_policy_of(spec: Raw) -> str:
-    """The restart policy in a raw pod spec."""
-    return msgspec.json.decode(spec, type=_RestartPolicy).restart_policy
 
 
 class Facts(Struct, frozen=True):
@@ -63,7 +56,8 @@ class Facts(Struct, frozen=True):
 
     host_ip: str
     """The address virtual nodes advertise: where the API server finds their kubelet API."""
-    restart_policy: str = "Always"
+    containers: Containers
+    """Those of the local pod: the provider may have added its own to the remote one."""
     recreations: int = 0
     """How often the provider made the pod again; each counts as a restart of every container."""
 
@@ -86,8 +80,9 @@ def map_status(
     if not mapped["conditions"]:
         del mapped["conditions"]
     for kind in _CONTAINER_STATUSES:
-        if remote.get(kind):
-            mapped[kind] = _map_containers(remote[kind], local.get(kind) or [], facts)
+        mapped.pop(kind, None)
+        if containers := _map_containers(remote.get(kind) or [], local.get(kind) or [], facts):
+            mapped[kind] = containers
     return mapped
 
 
@@ -193,10 +188,13 @@ def _map_containers(
     remote: list[dict[str, Any]], local: list[dict[str, Any]], facts: Facts
 ) -> list[dict[str, Any]]:
     present = {container.get("name"): container for container in local}
+    names = facts.containers.names()
     mapped = []
     for container in remote:
+        if container.get("name") not in names:
+            continue
         own = present.get(container.get("name"))
-        if own is not None and _must_stay_terminated(own, container, facts.restart_policy):
+        if own is not None and _must_stay_terminated(own, container, facts.containers):
             mapped.append(own)
             continue
         if facts.recreations:
@@ -206,10 +204,10 @@ def _map_containers(
     return mapped
 
 
-def _must_stay_terminated(own: Mapping[str, Any], remote: Mapping[str, Any], restart_policy: str) -> bool:
+def _must_stay_terminated(own: Mapping[str, Any], remote: Mapping[str, Any], containers: Containers) -> bool:
     """Whether the API server would refuse that a container which ended here runs again: a remote pod that is
     made again starts all containers anew."""
     ended = (own.get("state") or {}).get("terminated")
-    if ended is None or restart_policy == "Always" or (remote.get("state") or {}).get("terminated"):
+    if ended is None or (remote.get("state") or {}).get("terminated"):
         return False
-    return restart_policy == "Never" or ended.get("exitCode") == 0
+    return not containers.may_run_again(str(own.get("name")), ended.get("exitCode", 0))
