@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isthmus.kube.builtin import Pod
 from isthmus.kube.objects import ObjectMeta
+from isthmus.offloading.inplace import APPLIED, mutable_part, revision_of
 from isthmus.offloading.pods.containers import Container, Containers, containers_of
 from isthmus.offloading.pods.metadata import REMOTE_POD_UID, REMOTE_RECREATIONS
-from isthmus.offloading.pods.mirror import count_recreations, forge_marks
+from isthmus.offloading.pods.mirror import count_recreations, forge_marks, observed_generation
 from isthmus.offloading.pods.status import (
     Facts,
     failed_reflection_status,
@@ -22,9 +24,11 @@ from isthmus.offloading.pods.status import (
     terminated_status,
     unready_status,
 )
+from isthmus.offloading.pods.twin import RemotePod
 
 MAIN = Containers(containers=[Container(name="main")])
 FACTS = Facts("172.16.0.1", MAIN)
+CHANGED = msgspec.Raw(b'{"containers":[{"name":"main","image":"new"}]}')
 NOW = "2026-11-23T16:00:00Z"
 
 
@@ -100,6 +104,35 @@ def test_a_pod_the_provider_cannot_place_says_so() -> None:
 def test_before_the_remote_kubelet_acts_nothing_changes() -> None:
     fresh = {"phase": "Pending", "qosClass": "Burstable"}
     assert plan_status_patch(LOCAL, map_status(fresh, LOCAL, FACTS)) == {}
+
+
+def test_the_generation_the_provider_has_come_to_is_told_by_status_and_conditions() -> None:
+    scheduled = {**condition("PodScheduled"), "observedGeneration": 4}
+    local = {**LOCAL, "observedGeneration": 4, "conditions": [scheduled]}
+    mapped = map_status(REMOTE, local, msgspec.structs.replace(FACTS, observed_generation=5))
+    told = {each["type"]: each.get("observedGeneration") for each in mapped["conditions"]}
+    assert mapped["observedGeneration"] == told["Ready"] == 5
+    behind = map_status(REMOTE, local, FACTS)
+    assert behind["observedGeneration"] == 4
+    assert [each.get("observedGeneration") for each in behind["conditions"]] == [None, 4, None]
+
+
+def applying(generation: int, revision: str, observed: int, **metadata: Any) -> int | None:
+    """What is told of a pod whose provider has applied a revision and seen a generation of its own, 7 being it."""
+    pod = Pod(metadata=ObjectMeta(generation=generation, **metadata), spec=CHANGED)
+    theirs = ObjectMeta(generation=7, annotations={APPLIED: revision})
+    status = {"observedGeneration": observed}
+    return observed_generation(pod, {"observedGeneration": 1}, RemotePod(metadata=theirs), status)
+
+
+def test_a_generation_counts_as_observed_once_the_provider_has_applied_and_seen_it() -> None:
+    revision = revision_of(mutable_part(CHANGED))
+    assert applying(2, revision, 7) == 2
+    assert applying(2, revision, 6) is None, "its kubelet has yet to see it"
+    assert applying(2, "before", 7) is None, "it has yet to be applied"
+    assert applying(1, "before", 7) == 1, "told before"
+    assert applying(3, revision, 7, deletion_timestamp=NOW) is None
+    assert applying(0, revision, 7) is None, "a cluster that does not count"
 
 
 def test_recreations_count_as_restarts() -> None:

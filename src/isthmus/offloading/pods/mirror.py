@@ -10,6 +10,7 @@ import msgspec
 from isthmus.api import labels
 from isthmus.kube.builtin import Pod
 from isthmus.kube.objects import ObjectMeta
+from isthmus.offloading.inplace import APPLIED, mutable_part, revision_of
 from isthmus.offloading.pods.containers import containers_of
 from isthmus.offloading.pods.creation import recorded_phase
 from isthmus.offloading.pods.local import write_status
@@ -56,7 +57,8 @@ async def mirror_status(
         return None
     status: Status = msgspec.json.decode(remote.status)
     recreations = count_recreations(pod.metadata, remote.metadata.uid)
-    facts = Facts(context.host_ip, containers_of(pod.spec), recreations)
+    observed = observed_generation(pod, present, remote, status)
+    facts = Facts(context.host_ip, containers_of(pod.spec), recreations, observed)
     wanted = map_status(status, present, facts, context.translation())
     cut_off = context.cut_off()
     if cut_off:
@@ -73,6 +75,20 @@ async def mirror_status(
         return await explain(context, pod, shadow, remote, memory)
     calm(memory)
     return None
+
+
+def observed_generation(pod: Pod, present: Status, remote: RemotePod, status: Status) -> int | None:
+    """The local pod's generation, once the provider's kubelet has seen what it says; None until then.
+
+    A provider that does not say which of our changes it has applied, as stock, never gets there.
+    """
+    generation = pod.metadata.generation
+    if not generation or pod.deleting or status.get("observedGeneration") != remote.metadata.generation:
+        return None
+    if present.get("observedGeneration") == generation:
+        return generation
+    applied = remote.metadata.annotations.get(APPLIED)
+    return generation if applied == revision_of(mutable_part(pod.spec)) else None
 
 
 def _starting(present: Status, wanted: Status, memory: PodMemory) -> float:

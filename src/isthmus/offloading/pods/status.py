@@ -25,7 +25,8 @@ REMOTE_UNAVAILABLE = "RemoteUnavailable"
 NETWORK_UNAVAILABLE = "NetworkUnavailable"
 FAILED_REFLECTION = "FailedReflection"
 
-_KEPT_LOCAL = frozenset({"qosClass", "nominatedNodeName", "resize", "observedGeneration"})
+_OBSERVED = "observedGeneration"
+_KEPT_LOCAL = frozenset({"qosClass", "nominatedNodeName", "resize", _OBSERVED})
 """Fields that the API server refuses to see changed, or that speak of the other pod object."""
 
 _KUBELET_CONDITIONS = frozenset(
@@ -60,6 +61,8 @@ class Facts(Struct, frozen=True):
     """Those of the local pod: the provider may have added its own to the remote one."""
     recreations: int = 0
     """How often the provider made the pod again; each counts as a restart of every container."""
+    observed_generation: int | None = None
+    """The local pod's generation, once the remote pod is as it says; None before."""
 
 
 def map_status(
@@ -76,7 +79,12 @@ def map_status(
         mapped["hostIP"] = facts.host_ip
         mapped["hostIPs"] = [{"ip": facts.host_ip}]
     _map_addresses(mapped, translate)
-    mapped["conditions"] = _map_conditions(remote.get("conditions") or [], local.get("conditions") or [])
+    observed = facts.observed_generation
+    if observed is not None:
+        mapped[_OBSERVED] = observed
+    mapped["conditions"] = _map_conditions(
+        remote.get("conditions") or [], local.get("conditions") or [], observed
+    )
     if not mapped["conditions"]:
         del mapped["conditions"]
     for kind in _CONTAINER_STATUSES:
@@ -166,16 +174,19 @@ def is_pod_address(address: object) -> bool:
     return not (ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified)
 
 
-def _map_conditions(remote: list[dict[str, Any]], local: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _map_conditions(
+    remote: list[dict[str, Any]], local: list[dict[str, Any]], observed: int | None
+) -> list[dict[str, Any]]:
     """The remote conditions, then the local ones that no kubelet sets (scheduling, disruption, gates)."""
     present = {condition.get("type"): condition for condition in local}
     mapped = []
     for condition in remote:
-        own = present.pop(condition.get("type"), None)
-        if own is not None and condition.get("type") == "PodScheduled" and _same_state(own, condition):
-            mapped.append(own)
-        else:
-            mapped.append({key: value for key, value in condition.items() if key != "observedGeneration"})
+        own = present.pop(condition.get("type"), {})
+        scheduled = condition.get("type") == "PodScheduled" and _same_state(own, condition)
+        kept = {key: value for key, value in (own if scheduled else condition).items() if key != _OBSERVED}
+        known = observed is not None and _OBSERVED in condition
+        generation = observed if known else own.get(_OBSERVED)
+        mapped.append(kept if generation is None else {**kept, _OBSERVED: generation})
     mapped += [own for type_, own in present.items() if type_ not in _KUBELET_CONDITIONS]
     return mapped
 
