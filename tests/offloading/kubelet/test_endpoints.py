@@ -34,6 +34,7 @@ SPDY = [
     ("Upgrade", "SPDY/3.1"),
     ("X-Stream-Protocol-Version", "v4.channel.k8s.io"),
 ]
+ENDED = {"name": "init", "image": "busybox:1", "state": {"terminated": {"exitCode": 0}}}
 WEBSOCKET = [
     ("Connection", "Upgrade"),
     ("Upgrade", "websocket"),
@@ -61,7 +62,16 @@ class Pods:
         return self._place if (namespace, pod) == ("shop", "web") else None
 
     def pods_on(self, node: str) -> list[Pod]:
-        return [Pod(metadata=ObjectMeta(name="web", namespace="shop", uid="1b"))]
+        running = {"name": "main", "image": "nginx:1", "state": {"running": {"startedAt": "t"}}}
+        status = {"initContainerStatuses": [ENDED], "containerStatuses": [running, {"name": "side"}]}
+        waiting = Pod(metadata=ObjectMeta(name="next", namespace="shop", uid="2c"))
+        return [
+            Pod(
+                metadata=ObjectMeta(name="web", namespace="shop", uid="1b"),
+                status=msgspec.Raw(msgspec.json.encode(status)),
+            ),
+            waiting,
+        ]
 
     def nodes(self) -> list[str]:
         return ["milan"]
@@ -333,7 +343,21 @@ async def test_the_nodes_own_paths() -> None:
     async with kubelet(provide) as client:
         assert (await client.request("GET", "/healthz")).body == b"ok"
         pods = msgspec.json.decode((await client.request("GET", "/pods")).body)
-        assert (pods["kind"], [pod["metadata"]["name"] for pod in pods["items"]]) == ("PodList", ["web"])
+        assert (pods["kind"], [pod["metadata"]["name"] for pod in pods["items"]]) == (
+            "PodList",
+            ["web", "next"],
+        )
+        running = msgspec.json.decode((await client.request("GET", "/runningpods/")).body)
+        assert (running["kind"], running["items"]) == (
+            "PodList",
+            [
+                {
+                    "metadata": {"name": "web", "namespace": "shop", "uid": "1b"},
+                    "spec": {"containers": [{"name": "main", "image": "nginx:1"}]},
+                    "status": {},
+                }
+            ],
+        )
         summary = msgspec.json.decode((await client.request("GET", "/stats/summary")).body)
         assert summary["node"] == {"nodeName": "milan"}
         assert [pod["podRef"] for pod in summary["pods"]] == [

@@ -31,6 +31,7 @@ EXEC = PodRoute("exec", "shop", "web-0", container="main")
         ("/portForward/shop/web-0/1b", PodRoute("portForward", "shop", "web-0", "1b")),
         ("/pods", NodeRoute("/pods")),
         ("/pods/", NodeRoute("/pods")),
+        ("/runningpods/", NodeRoute("/runningpods")),
         ("/stats/summary", NodeRoute("/stats/summary")),
         ("/metrics/resource", NodeRoute("/metrics/resource")),
         ("/", None),
@@ -71,6 +72,7 @@ def test_subresources_are_those_of_kubelets() -> None:
     assert subresources(NodeRoute("/metrics/cadvisor")) == ("metrics",)
     assert subresources(NodeRoute("/stats/summary")) == ("stats",)
     assert subresources(NodeRoute("/pods")) == ("pods", "proxy")
+    assert subresources(NodeRoute("/runningpods")) == ("pods", "proxy")
 
 
 def test_the_query_of_exec_is_translated() -> None:

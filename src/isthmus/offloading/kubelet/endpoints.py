@@ -14,6 +14,7 @@ from isthmus.kube.errors import KubeError
 from isthmus.kube.server import Answer, Request
 from isthmus.offloading.kubelet.access import Access, Ask, User
 from isthmus.offloading.kubelet.answers import legible, refuse
+from isthmus.offloading.kubelet.listing import encode_pods, running_pods
 from isthmus.offloading.kubelet.locations import Location, OffloadedPods
 from isthmus.offloading.kubelet.logs import answer_logs
 from isthmus.offloading.kubelet.routes import NodeRoute, PodRoute, parse_route, subresources, verb
@@ -87,9 +88,7 @@ class Endpoints:
             return Answer(body=b"ok", content_type="text/plain")
         if route.path == "/stats/summary":
             return Answer(body=json.encode(await summarize(self._pods, nodes)))
-        if route.path == "/pods":
-            items = [pod for node in nodes for pod in self._pods.pods_on(node)]
-            return Answer(
-                body=json.encode({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
-            )
+        if route.path in ("/pods", "/runningpods"):
+            pods = [pod for node in nodes for pod in self._pods.pods_on(node)]
+            return Answer(body=encode_pods(pods if route.path == "/pods" else running_pods(pods)))
         return Answer(body=b"", content_type=METRICS_TYPE)

@@ -1,7 +1,7 @@
 """The paths of the kubelet API: which request is about which pod, and what permission it takes.
 
 Pure. One server answers for all virtual nodes, so what is about a pod is about the node it is bound to, and what
-is about the node itself (`/pods`, `/stats/summary`) is about all of them.
+is about the node itself (`/pods`, `/runningpods`, `/stats/summary`) is about all of them.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class NodeRoute(Struct, frozen=True):
 NODE_PATHS = (
     "/healthz",
     "/pods",
+    "/runningpods",
     "/stats/summary",
     "/metrics",
     "/metrics/cadvisor",
@@ -101,6 +102,8 @@ def subresources(route: PodRoute | NodeRoute | None) -> tuple[str, ...]:
         return ("metrics",)
     if path in ("/pods", "/healthz"):
         return (path[1:], "proxy")
+    if path == "/runningpods":
+        return ("pods", "proxy")
     return ("proxy",)
 
 
