@@ -3,7 +3,14 @@ SHELL := /bin/bash
 ISTHMUS := .venv/bin/isthmus
 export PYTHONWARNINGS :=
 
-.PHONY: help prepare demo test unit check cluster endurance bench lab-down clean
+RESULTS := build/tests
+PYTEST := mkdir -p $(RESULTS) && .venv/bin/pytest --maxfail=8 --durations=40 --durations-min=1
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+REAL := tests/cluster tests/lab/test_lifecycle.py tests/network/netns
+SHARD ?= 1/6
+
+.PHONY: help prepare demo test quick check style unit coverage cluster smoke figures endurance test-all durations
+.PHONY: bench lab-down clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,22 +21,46 @@ prepare:  ## Make .venv with the pinned packages
 demo: prepare  ## Two real clusters, a pod of one running in the other
 	@PYTHONPATH=. .venv/bin/python examples/quickstart/demo.py
 
-test: check unit cluster  ## Everything CI runs: style, types, unit tests, real clusters
+test: check cluster  ## Everything CI runs: style, types, unit tests, real clusters, a part of endurance
 
-check: prepare  ## Format, lint, types, layers
+quick: check  ## Style, types, unit tests and their coverage, two at once
+
+check: prepare  ## The same as quick
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target style coverage
+
+style: prepare  ## Format, lint, types, layers
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
 unit: prepare  ## Tests that need no cluster
-	@.venv/bin/pytest -m "not cluster"
+	@.venv/bin/pytest -m "not cluster" -n 2 --dist loadfile
 
-cluster: prepare  ## Tests on the lab's real clusters (root)
-	@.venv/bin/pytest -m "cluster and not endurance" --durations=30
+coverage: prepare  ## Unit tests, and the lines they cover by package; fails below the floor of each
+	@mkdir -p $(RESULTS) && rm -f build/coverage/*
+	@.venv/bin/coverage run -m pytest -m "not cluster" -n 2 --dist loadfile -q --junitxml=$(RESULTS)/unit.xml
+	@.venv/bin/coverage combine -q && .venv/bin/coverage json -q -o build/coverage/report.json
+	@.venv/bin/python scripts/coverage-floor
 
-endurance: prepare  ## The long tests: a thousand peers, a long life, three clusters, 200 kills (root, an hour)
-	@.venv/bin/pytest -m endurance
+cluster: prepare  ## Tests on the lab's real clusters, a lab for each of two workers (root)
+	@$(PYTEST) -m "cluster and not figures" $(PARALLEL) --endurance-part=$$(git rev-list --count HEAD) \
+		--junitxml=$(RESULTS)/cluster.xml $(REAL)
+
+smoke: prepare  ## One whole life on a standing lab: install, peer, offload, a Service across, unpeer, uninstall
+	@$(PYTEST) --junitxml=$(RESULTS)/smoke.xml tests/cluster/test_smoke.py
+
+figures: prepare  ## The tests that hold seconds or megabytes: alone on the machine (root)
+	@$(PYTEST) -m "figures and not endurance" --junitxml=$(RESULTS)/figures.xml $(REAL)
+
+endurance: prepare  ## The long tests, a shard of six: make endurance SHARD=2/6 (root, half an hour each)
+	@$(PYTEST) -m endurance --shard=$(SHARD) --junitxml=$(RESULTS)/endurance-$(subst /,-of-,$(SHARD)).xml $(REAL)
+
+test-all: test figures  ## test, figures and all six shards of endurance (root, hours)
+	@for shard in 1 2 3 4 5 6; do $(MAKE) --no-print-directory endurance SHARD=$$shard/6 || exit 1; done
+
+durations: prepare  ## Take over how long the last runs' tests took, by which shards and workers are filled
+	@.venv/bin/python -m tests.durations $(RESULTS)/*.xml
 
 bench: prepare  ## The figures of docs/benchmarks.md, taken anew on the lab
 	@.venv/bin/python -m tests.bench.offloading

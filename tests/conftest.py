@@ -1,14 +1,41 @@
-"""What all tests share."""
+"""What all tests share: which lab a worker has, which tests a run plays, and in which order.
+
+Each worker of pytest-xdist has a lab of its own, told apart by name and network, so that whatever a test stops,
+kills or uninstalls is its own. The first worker keeps the lab of the environment: a developer's standing one.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import selection
+
+ROOT = Path(__file__).parent.parent
+DURATIONS = Path(__file__).parent / "durations.json"
+PACKAGES = ("tests/cluster/safety", "tests/cluster/installation")
+"""Their modules share what takes long to set up, so one worker plays them all."""
+SEEDS = "tests/cluster/kills/test_kills.py"
 
 # How fast a machine makes examples is no property of the product: a busy one is slow at it.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+def _own_lab(worker: str) -> None:
+    """Give a worker after the first a lab of its own."""
+    number = int(worker.removeprefix("gw") or 0)
+    if number:
+        os.environ["ISTHMUS_LAB_NAME"] = f"work{chr(ord('a') + number)}"
+        os.environ["ISTHMUS_LAB_NETWORK"] = f"172.{29 + number}.0.0/16"
+
+
+_own_lab(os.environ.get("PYTEST_XDIST_WORKER", "gw0"))
 
 
 def pytest_configure() -> None:
@@ -18,3 +45,110 @@ def pytest_configure() -> None:
     ResourceWarning fails whichever test runs when it is collected.
     """
     asyncio.set_event_loop(None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Which of the endurance tests are played."""
+    group = parser.getgroup("isthmus")
+    group.addoption("--shard", metavar="K/N", help="of the endurance tests, only shard K of N")
+    group.addoption(
+        "--endurance-part",
+        type=int,
+        metavar="N",
+        help="of the endurance tests, only part N (modulo their number), each at most three minutes",
+    )
+
+
+def unit(item: pytest.Item) -> str:
+    """What is played together with a test: its module, or the test alone where it is a seed of the kills."""
+    path = item.path.relative_to(ROOT).as_posix()
+    return f"{path}::{item.name}" if path == SEEDS else path
+
+
+def group(item: pytest.Item) -> str:
+    """The tests that one worker plays one after the other."""
+    path = item.path.relative_to(ROOT).as_posix()
+    return next((package for package in PACKAGES if path.startswith(package)), path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a module on one worker, which only pytest-xdist looks at."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
+class Choice:
+    """What is played of what was collected, after `-m` has had its say."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Without root nothing on clusters can be played; else the shard or part asked for, longest first."""
+        real = [item for item in items if item.get_closest_marker("cluster")]
+        if real and os.geteuid() != 0:
+            _without_root(config, items, real)
+            return
+        seconds = _seconds(items)
+        dropped = _not_played(config, real, seconds)
+        if dropped:
+            config.hook.pytest_deselected(items=[item for item in items if item in dropped])
+            items[:] = [item for item in items if item not in dropped]
+        first = {
+            name: n
+            for n, name in enumerate(selection.longest_first(map(group, real), _grouped(real, seconds)))
+        }
+        items.sort(key=lambda item: first.get(group(item), -1))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Choose last, when every conftest has marked its tests."""
+    session.config.pluginmanager.register(Choice(), "isthmus-choice")
+
+
+def _without_root(config: pytest.Config, items: list[pytest.Item], real: list[pytest.Item]) -> None:
+    if not os.environ.get("ISTHMUS_TESTS_WITHOUT_ROOT"):
+        raise pytest.UsageError(
+            "the tests on real clusters need root: run them as root, or set ISTHMUS_TESTS_WITHOUT_ROOT=1"
+            " to leave them out"
+        )
+    config.hook.pytest_deselected(items=real)
+    items[:] = [item for item in items if item not in real]
+
+
+def _seconds(items: list[pytest.Item]) -> dict[str, float]:
+    """The measured seconds of each unit; those of the kills are the mean of a seed."""
+    measured: dict[str, dict[str, float]] = json.loads(DURATIONS.read_text())
+    seconds = dict(measured["endurance"])
+    return seconds | {
+        unit(item): seconds[SEEDS] for item in items if unit(item) != SEEDS and SEEDS in unit(item)
+    }
+
+
+def _grouped(items: list[pytest.Item], seconds: dict[str, float]) -> dict[str, float]:
+    """The seconds of each group: of its modules, and of the endurance tests in it that are played."""
+    modules: dict[str, float] = json.loads(DURATIONS.read_text())["test"]
+    long = {unit(item) for item in items if item.get_closest_marker("endurance")}
+    found: dict[str, float] = {}
+    for name, where in {unit(item): group(item) for item in items}.items():
+        spent = modules.get(name, 0.0) + (
+            seconds.get(name, selection.UNKNOWN_SECONDS) if name in long else 0.0
+        )
+        found[where] = found.get(where, 0.0) + spent
+    return found
+
+
+def _not_played(
+    config: pytest.Config, real: list[pytest.Item], seconds: dict[str, float]
+) -> set[pytest.Item]:
+    """The endurance tests that are in another shard or part. Raises UsageError for a shard that cannot be."""
+    long = {item: unit(item) for item in real if item.get_closest_marker("endurance")}
+    units = set(long.values())
+    chosen = units
+    if text := config.getoption("--shard"):
+        try:
+            chosen = selection.shard(units, seconds, *selection.parse_shard(text))
+        except ValueError as error:
+            raise pytest.UsageError(f"--shard: {error}") from None
+    elif (part := config.getoption("--endurance-part")) is not None:
+        found = selection.parts(units, seconds)
+        chosen = found[part % len(found)] if found else set()
+    return {item for item, name in long.items() if name not in chosen}
