@@ -26,6 +26,7 @@ schema is validated or defaulted, and nobody plays kubelet, scheduler or Deploym
 - `api.fail(409, "Conflict", verb="patch", plural="pods")`, `failing` (a block), `lose_answer`, `hold`,
   `end_watches`, `expire` (410), `stop`/`start`: what goes wrong. `admission.append(hook)` refuses or changes writes.
 - `api.requests`, `api.asked("create", "pods")`: what was asked for. `respond` answers some of it by hand.
+- `pytestmark = VIRTUAL_TIME` (`clock`) has hours of pauses, heartbeats and deadlines pass in milliseconds.
 - Two clusters are two ApiServers; `until` of either looks after changes of both.
 - `connected(api)` is a client, `commanded(api)` a command's cluster, `command("info", "--kubeconfig", kubeconfig(api,
   tmp_path))` runs a whole command.

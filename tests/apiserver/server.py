@@ -34,7 +34,7 @@ class ApiServer:
         self,
         *kinds: Kind,
         liqo: bool = True,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = lambda: time.time(),
         collection: bool = True,
         check_namespaces: bool = False,
         graceful_pods: bool = False,
