@@ -18,7 +18,8 @@ A reconciler test places objects, runs the controllers, and waits for what they 
 `test_example.py` is a whole one. By the methods of `ApiServer` a test acts as a user who may do everything; what the
 product asks for comes by HTTP and follows the rules: resourceVersion and uid conflicts, finalizers, generations, the
 status subresource, server-side apply with its managers, owner references, ends of namespaces, CRDs. Nothing of a
-schema is validated or defaulted, and nobody plays kubelet, scheduler or Deployment: tests merge what those would say.
+schema is validated or defaulted, and nobody plays kubelet, scheduler or Deployment: tests merge what those would say,
+or have it done after each change with `on_change`.
 
 - Every liqo.io kind and the built-in kinds in use are there; `ApiServer(Kind(...))` or `serve` adds one.
 - `api.until(condition)` looks again after each change; never sleep. To show that something does *not* happen, wait
@@ -38,7 +39,7 @@ from tests.apiserver.errors import StatusError
 from tests.apiserver.kinds import SERVICE_MONITOR, Kind
 from tests.apiserver.running import Outcome, command, commanded, connected, kubeconfig, running
 from tests.apiserver.server import ApiServer
-from tests.apiserver.store import Json, Place
+from tests.apiserver.store import Change, Json, Place
 from tests.apiserver.waiting import until, wake
 from tests.apiserver.writes import Admission
 
@@ -46,6 +47,7 @@ __all__ = [
     "SERVICE_MONITOR",
     "Admission",
     "ApiServer",
+    "Change",
     "Json",
     "Kind",
     "Outcome",

@@ -16,7 +16,7 @@ from tests.apiserver.kinds import Kind, Kinds
 from tests.apiserver.patches import copied
 from tests.apiserver.reading import Reader
 from tests.apiserver.requests import Match, Request
-from tests.apiserver.store import Json, Place, Store
+from tests.apiserver.store import Change, Json, Place, Store
 from tests.apiserver.waiting import until, wake
 from tests.apiserver.writes import Hook, Writer
 from tests.kube.fake import Exchange, FakeServer
@@ -113,6 +113,10 @@ class ApiServer:
     def serve(self, kind: Kind) -> None:
         """Serve one more kind."""
         self.kinds.serve(kind)
+
+    def on_change(self, react: Callable[[Change], None]) -> None:
+        """Call `react` at once after each change, for a test that plays a controller; it may write itself."""
+        self.store.listeners.append(react)
 
     async def until(self, true: Callable[[], Any], timeout: float = 30.0) -> Any:
         """Wait until something holds, looking after every change and request of any server; its value."""
