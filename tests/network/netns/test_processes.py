@@ -22,8 +22,8 @@ from isthmus.network.node.run import Agent
 from isthmus.network.node.settings import Settings as NodeSettings
 from isthmus.network.process import Health
 from isthmus.network.wireguard import parse_dump
+from tests.apiserver import ApiServer
 from tests.kube.fake import FakeServer
-from tests.network.api_server import ApiServer
 from tests.network.netns.joined import (
     EXTERNAL,
     GATEWAY_OVERLAY,
