@@ -29,6 +29,7 @@ or have it done after each change with `on_change`.
 - `api.requests`, `api.asked("create", "pods")`: what was asked for. `respond` answers some of it by hand.
 - `pytestmark = VIRTUAL_TIME` (`clock`) has hours of pauses, heartbeats and deadlines pass in milliseconds.
 - Two clusters are two ApiServers; `until` of either looks after changes of both.
+- With `pytest.mark.looptime` hours pass at once: `asyncio.sleep(300)` between two looks costs nothing.
 - `connected(api)` is a client, `commanded(api)` a command's cluster, `command("info", "--kubeconfig", kubeconfig(api,
   tmp_path))` runs a whole command.
 """
@@ -37,6 +38,7 @@ from __future__ import annotations
 
 from tests.apiserver.errors import StatusError
 from tests.apiserver.kinds import SERVICE_MONITOR, Kind
+from tests.apiserver.requests import Request
 from tests.apiserver.running import Outcome, command, commanded, connected, kubeconfig, running
 from tests.apiserver.server import ApiServer
 from tests.apiserver.store import Change, Json, Place
@@ -52,6 +54,7 @@ __all__ = [
     "Kind",
     "Outcome",
     "Place",
+    "Request",
     "StatusError",
     "command",
     "commanded",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -191,6 +192,10 @@ class ApiServer:
     async def stop(self) -> None:
         """Vanish as a killed process does; the objects stay."""
         await self._server.stop()
+
+    def accept(self, sock: socket.socket) -> None:
+        """Serve a connection made otherwise. Raises ConnectionRefusedError while it does not listen."""
+        self._server.accept(sock)
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request: what its connection calls."""

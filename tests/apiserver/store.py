@@ -43,7 +43,8 @@ class Store:
     def __init__(self, kinds: Kinds, clock: Callable[[], float] = time.time) -> None:
         self.kinds = kinds
         self.objects: dict[tuple[str, str, str], Json] = {}
-        self.version = 0
+        self.version = 1
+        """As etcd counts: no object has the first one."""
         self.history: list[Change] = []
         self.forgotten = 0
         """The version up to which no watch can be continued any more."""
