@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -37,7 +38,9 @@ class Stage:
     """Both clusters, and what people, schedulers and kubelets do there."""
 
     def __init__(self, **settings: Any) -> None:
-        self.rome = ApiServer(**settings)
+        self.ago = 0.0
+        """Seconds by which rome's clock is behind: what happens there now seems to have happened so long ago."""
+        self.rome = ApiServer(clock=lambda: time.time() - self.ago, **settings)
         self.milan = ApiServer()
 
     def admit(self, provider: ApiServer | None = None) -> None:
@@ -77,6 +80,12 @@ class Stage:
         return self.rome.create(
             "pods", {"metadata": {"name": name, "namespace": namespace, **metadata}, "spec": spec}
         )
+
+    def delete_node(self, name: str = "milan", *, ago: float = 0.0) -> None:
+        """Ask for the end of a VirtualNode, as if that had been done so many seconds ago."""
+        self.ago = ago
+        self.rome.delete("virtualnodes", TNS, name)
+        self.ago = 0.0
 
     def node(self, name: str = "milan") -> Json | None:
         """The Node."""
