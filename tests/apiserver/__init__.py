@@ -27,9 +27,9 @@ or have it done after each change with `on_change`.
 - `api.fail(409, "Conflict", verb="patch", plural="pods")`, `failing` (a block), `lose_answer`, `hold`,
   `end_watches`, `expire` (410), `stop`/`start`: what goes wrong. `admission.append(hook)` refuses or changes writes.
 - `api.requests`, `api.asked("create", "pods")`: what was asked for. `respond` answers some of it by hand.
-- `pytestmark = VIRTUAL_TIME` (`clock`) has hours of pauses, heartbeats and deadlines pass in milliseconds.
+- `pytestmark = VIRTUAL_TIME` (`clock`) has hours of pauses, heartbeats and deadlines pass in milliseconds; so does
+  `pytest.mark.looptime`, for the loop's own time.
 - Two clusters are two ApiServers; `until` of either looks after changes of both.
-- With `pytest.mark.looptime` hours pass at once: `asyncio.sleep(300)` between two looks costs nothing.
 - `connected(api)` is a client, `commanded(api)` a command's cluster, `command("info", "--kubeconfig", kubeconfig(api,
   tmp_path))` runs a whole command.
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,6 @@ from isthmus.cli.cluster import Cluster, Side
 from isthmus.cli.execution import execute
 from isthmus.kube.client import Client
 from isthmus.kube.credentials import Credentials
-from isthmus.kube.errors import TransportError
-from isthmus.kube.http import Connection
 from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options
 from tests.apiserver.server import ApiServer
@@ -31,31 +28,7 @@ Setup = Callable[[Manager, Options], object]
 async def connected(api: ApiServer, **settings: Any) -> AsyncIterator[Client]:
     """A client of a server, which listens at least as long; requests are tried once unless `attempts` says more."""
     async with api, Client(Credentials(api.url), **{"attempts": 1, **settings}) as client:
-        if getattr(asyncio.get_running_loop(), "looptime_on", False):
-            _connect_by_pairs(client, api)
         yield client
-
-
-def _connect_by_pairs(client: Client, api: ApiServer) -> None:
-    """Have a client's connections made of socket pairs.
-
-    Simulated time leaps when nothing is to be read; by TCP, what was sent may become readable a moment later.
-    """
-
-    async def dial(_: float) -> Connection:
-        here, there = socket.socketpair()
-        loop, traffic = asyncio.get_running_loop(), client._session.traffic
-        try:
-            api.accept(there)
-            return (await loop.create_connection(lambda: Connection(traffic), sock=here))[1]
-        except ConnectionRefusedError as error:
-            here.close()
-            raise TransportError(f"cannot connect to {api.url}: {error!r}", sent=False) from None
-        except BaseException:
-            here.close()
-            raise
-
-    client._session._pool._dial = dial
 
 
 @contextlib.asynccontextmanager

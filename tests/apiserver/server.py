@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from tests.apiserver import pairs
 from tests.apiserver.answers import Answers
 from tests.apiserver.controllers import Controllers
 from tests.apiserver.errors import StatusError
@@ -188,14 +188,12 @@ class ApiServer:
     async def start(self) -> None:
         """Listen, on the port it had before where it had one."""
         await self._server.listen()
+        pairs.listen(self._server)
 
     async def stop(self) -> None:
         """Vanish as a killed process does; the objects stay."""
+        pairs.close(self._server)
         await self._server.stop()
-
-    def accept(self, sock: socket.socket) -> None:
-        """Serve a connection made otherwise. Raises ConnectionRefusedError while it does not listen."""
-        self._server.accept(sock)
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request: what its connection calls."""
