@@ -134,9 +134,13 @@ class Played:
         if self.denial:
             status = {"conditions": conditions("Denied", **self.denial)}
         self._merge(place, {"spec": {"consumerClusterID": self.id}, "status": status})
+        if not self.denial:
+            self._want_node(place, slice_)
+
+    def _want_node(self, place: Place, slice_: Json) -> None:
         wanted = slice_["metadata"].get("annotations", {}).get("liqo.io/create-virtual-node") == "true"
         node = ("virtualnodes", place.namespace, place.name)
-        if wanted and not self.denial and node not in self.api.objects and "virtualnodes" not in self.idle:
+        if wanted and node not in self.api.objects and "virtualnodes" not in self.idle:
             metadata = {"namespace": place.namespace, "name": place.name, "labels": {PEER: self.other_id}}
             owned = metadata | {"ownerReferences": [owner(slice_)]}
             self.api.create("virtualnodes", {"metadata": owned, "spec": {"clusterID": self.other_id}})
@@ -168,6 +172,9 @@ class Played:
     def _lost_virtualnodes(self, place: Place, _: Json) -> None:
         if self.api.get("nodes", "", place.name) is not None:
             self.api.delete("nodes", "", place.name)
+        slice_ = self.api.get("resourceslices", place.namespace, place.name)
+        if slice_ is not None and "deletionTimestamp" not in slice_["metadata"]:
+            self._want_node(place, slice_)
 
 
 def owner(value: Json) -> Json:
@@ -213,9 +220,9 @@ class Duo:
         """Run a command about one cluster."""
         return await command(*words, "--kubeconfig", self.folder / where)
 
-    def start(self, *words: str) -> asyncio.Task[Outcome]:
-        """Run a command about rome alone beside the test."""
-        return asyncio.create_task(self.alone(*words))
+    def start(self, *words: str, where: str = "rome") -> asyncio.Task[Outcome]:
+        """Run a command about one cluster beside the test."""
+        return asyncio.create_task(self.alone(*words, where=where))
 
     def wrote(self, *words: str) -> list[str]:
         """Of the journal, the entries with one of these words."""
