@@ -8,7 +8,7 @@ import pytest
 
 from tests.apiserver import ApiServer
 from tests.apiserver.clock import VIRTUAL_TIME, Clock
-from tests.offloading.virtualnode.stage import TNS, Stage, kubeconfig, nodes, staged
+from tests.offloading.stage import TNS, Stage, kubeconfig, nodes, staged
 
 pytestmark = VIRTUAL_TIME
 UNUSABLE = "KubeconfigUnusable"

@@ -6,7 +6,7 @@ import pytest
 
 from isthmus.offloading.virtualnode.drain import LAST_RESORT, PATIENCE
 from tests.apiserver.clock import VIRTUAL_TIME, Clock
-from tests.offloading.virtualnode.stage import TNS, TWIN, Stage, nodes, staged
+from tests.offloading.stage import TNS, TWIN, Stage, nodes, staged
 
 pytestmark = VIRTUAL_TIME
 BUDGET = "Cannot evict pod as it would violate the pod's disruption budget."

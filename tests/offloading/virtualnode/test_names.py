@@ -8,7 +8,7 @@ import pytest
 
 from tests.apiserver import Admission, StatusError
 from tests.apiserver.clock import VIRTUAL_TIME
-from tests.offloading.virtualnode.stage import TNS, nodes, staged
+from tests.offloading.stage import TNS, nodes, staged
 
 pytestmark = VIRTUAL_TIME
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.apiserver.clock import VIRTUAL_TIME, Clock
-from tests.offloading.virtualnode.stage import TNS, nodes, staged
+from tests.offloading.stage import TNS, nodes, staged
 
 pytestmark = VIRTUAL_TIME
 LEASES = "kube-node-lease"

@@ -12,7 +12,7 @@ import msgspec
 
 from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options
-from isthmus.offloading import virtualnode
+from isthmus.offloading import shadowpod, virtualnode
 from isthmus.offloading.virtualnode import OffloadedPods
 from tests.apiserver import ApiServer, Json, running
 
@@ -42,6 +42,8 @@ class Stage:
         """Seconds by which rome's clock is behind: what happens there now seems to have happened so long ago."""
         self.rome = ApiServer(clock=lambda: time.time() - self.ago, **settings)
         self.milan = ApiServer()
+        self.registry = OffloadedPods()
+        """Of the process at work."""
 
     def admit(self, provider: ApiServer | None = None) -> None:
         """Have the slice's kubeconfig where virtual nodes find it."""
@@ -87,6 +89,48 @@ class Stage:
         self.rome.delete("virtualnodes", TNS, name)
         self.ago = 0.0
 
+    def pod(self, name: str = "web", namespace: str = "demo") -> Json:
+        """A pod of rome, {} for none."""
+        return self.rome.get("pods", namespace, name) or {}
+
+    def remote(self, name: str = "web", namespace: str = TWIN) -> Json:
+        """A pod of milan, {} for none."""
+        return self.milan.get("pods", namespace, name) or {}
+
+    def shadow(self, name: str = "web", namespace: str = TWIN) -> Json:
+        """A ShadowPod, {} for none."""
+        return self.milan.get("shadowpods", namespace, name) or {}
+
+    def pod_ready(self, name: str = "web") -> str:
+        """The status of the local pod's condition Ready, "" for none."""
+        conditions = self.pod(name).get("status", {}).get("conditions", [])
+        return next((str(one["status"]) for one in conditions if one["type"] == "Ready"), "")
+
+    def play_kubelet(
+        self, name: str = "web", phase: str = "Running", *, node: str = "worker", **status: Any
+    ) -> None:
+        """What milan's scheduler and kubelet say of a pod."""
+        ready = "True" if phase == "Running" else "False"
+        conditions = [{"type": one, "status": ready} for one in ("Ready", "ContainersReady")]
+        state: Json = {"running": {}} if phase == "Running" else {"terminated": {"exitCode": 0}}
+        container = {
+            "name": "c",
+            "image": "c",
+            "restartCount": 0,
+            "ready": phase == "Running",
+            "state": state,
+        }
+        said: Json = {"phase": phase, "conditions": conditions, "containerStatuses": [container]}
+        said |= {"hostIP": "192.168.0.9", "podIP": "10.71.0.7", "podIPs": [{"ip": "10.71.0.7"}]}
+        self.milan.merge("pods", TWIN, name, {"spec": {"nodeName": node}, "status": said | status})
+
+    async def run_pod(self, name: str = "web", **metadata: Any) -> None:
+        """Have a pod run at milan and be Ready here."""
+        self.bind_pod(name, **metadata)
+        await self.until(lambda: self.remote(name))
+        self.play_kubelet(name)
+        await self.until(lambda: self.pod_ready(name) == "True")
+
     def node(self, name: str = "milan") -> Json | None:
         """The Node."""
         return self.rome.get("nodes", "", name)
@@ -130,10 +174,26 @@ async def staged(**settings: Any) -> AsyncIterator[Stage]:
 @contextlib.asynccontextmanager
 async def nodes(stage: Stage, options: Options = OPTIONS) -> AsyncIterator[OffloadedPods]:
     """The process that serves rome's virtual nodes, killed at the end of the block."""
-    registries: list[OffloadedPods] = []
 
     def setup(manager: Manager, options: Options) -> None:
-        registries.append(virtualnode.setup(manager, options))
+        stage.registry = virtualnode.setup(manager, options)
 
     async with running(stage.rome, setup, options=options):
-        yield registries[0]
+        yield stage.registry
+
+
+@contextlib.asynccontextmanager
+async def serving(stage: Stage) -> AsyncIterator[None]:
+    """The process that makes the pods of ShadowPods at milan, killed at the end of the block."""
+    async with running(stage.milan, shadowpod.setup, options=Options(cluster_id="milan")):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def offloaded(options: Options = OPTIONS, **settings: Any) -> AsyncIterator[Stage]:
+    """Both clusters at work, with a virtual node and the namespace demo offloaded."""
+    async with staged(**settings) as stage, serving(stage), nodes(stage, options):
+        stage.make_node()
+        stage.accept(demo=TWIN)
+        await stage.until_ready()
+        yield stage
