@@ -11,6 +11,7 @@ from isthmus.cli import authentication, waiting, writes
 from tests.apiserver import ApiServer
 from tests.cli.clock import Clock
 from tests.cli.played import Duo, install
+from tests.cli.two_clusters import Site
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +32,15 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 async def duo(tmp_path: Path) -> AsyncIterator[Duo]:
     """Rome and milan, not peered."""
     async with ApiServer() as rome, ApiServer() as milan:
+        install(rome, "rome")
+        install(milan, "milan")
+        yield Duo(rome, milan, tmp_path)
+
+
+@pytest.fixture
+async def sites(tmp_path: Path) -> AsyncIterator[Duo]:
+    """Rome and milan with the networking module, whose controllers are played too; not joined, not peered."""
+    async with Site("rome", "10.200.0.0/16") as rome, Site("milan", "10.201.0.0/16") as milan:
         install(rome, "rome")
         install(milan, "milan")
         yield Duo(rome, milan, tmp_path)

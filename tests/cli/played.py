@@ -10,11 +10,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from isthmus.api import names
 from isthmus.peering.secret_data import encode
-from tests.apiserver import Admission, ApiServer, Json, Outcome, Place, command, kubeconfig
+from tests.apiserver import Admission, ApiServer, Change, Json, Outcome, Place, command, kubeconfig
 
 PEER, REPLICATION, REPLICATED = "liqo.io/remote-cluster-id", "liqo.io/replication", "liqo.io/replicated"
 HERE, THERE = "liqo-tenant-milan", "liqo-tenant-rome"
@@ -72,9 +71,9 @@ class Played:
     """What a slice of this cluster is granted, whatever it asks for; {} grants what it asks for."""
 
     def __post_init__(self) -> None:
-        self.api.store.listeners.append(self._react)
+        self.api.on_change(self._react)
 
-    def _react(self, change: Any) -> None:
+    def _react(self, change: Change) -> None:
         plural = change.place.plural
         react: Callable[[Place, Json], None] | None = getattr(
             self, f"_{'lost_' if change.type == 'DELETED' else ''}{plural}", None

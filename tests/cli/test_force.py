@@ -31,7 +31,7 @@ async def abandoned(duo: Duo) -> Duo:
     wished = OF_MILAN | {"liqo.io/replication": "true", "liqo.io/remoteID": "milan"}
     duo.rome.create("namespacemaps", {"metadata": {"namespace": HERE, "name": "milan", "labels": wished}})
     duo.rome.create("foreignclusters", foreign("Error"))
-    duo.rome.store.listeners.append(lambda _: let_go(duo))
+    duo.rome.on_change(lambda _: let_go(duo))
     duo.journal.clear()
     await duo.milan.stop()
     return duo

@@ -136,7 +136,7 @@ async def test_a_refused_tenant_is_told_in_the_providers_words(duo: Duo) -> None
         about = {"involvedObject": {"uid": uid}, "type": "Warning", "reason": "Refused"}
         return {"metadata": metadata, **about, "message": "the signature is of another key"}
 
-    duo.milan.store.listeners.append(refuse)
+    duo.milan.on_change(refuse)
     assert failure(await duo(*PEERING)) == (
         'the remote cluster "milan" refuses tenant rome: Refused: the signature is of another key: mend this and run '
         "peer again, or isthmus unpeer to undo what was made"

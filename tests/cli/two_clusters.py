@@ -126,7 +126,7 @@ class Site(ApiServer):
                 "namespace": meta["namespace"],
                 "name": place[2],
                 "labels": {PEER: meta["labels"][PEER]},
-                "ownerReferences": meta["ownerReferences"],
+                "ownerReferences": meta.get("ownerReferences", []),
             }
             self.create("connections", {"metadata": metadata, "status": {"value": self.connection}})
 
