@@ -111,6 +111,24 @@ def test_the_network_counts_where_it_matters() -> None:
     assert by_type(virtual_node(), HEALTHY, networking=True)["NetworkUnavailable"] == "False"
 
 
+def test_a_network_that_others_call_unavailable_is_put_right_where_it_is_not_looked_at() -> None:
+    node = virtual_node()
+    wanted = forge_status(node, FACTS)
+    conditions = forge_conditions(node, HEALTHY, networking=None)
+    merged, _ = merge_conditions([], conditions, NOW)
+    reported = {"type": "NetworkUnavailable", "status": "True", "reason": "NoRouteCreated"}
+    patch = plan_status(
+        {**wanted, "conditions": [*merged, reported]}, wanted, conditions, "later", heartbeat=False
+    )
+    found = {one["type"]: one["status"] for one in patch["conditions"]}
+    assert found["NetworkUnavailable"] == "False"
+    fine = {**reported, "status": "False"}
+    assert (
+        plan_status({**wanted, "conditions": [*merged, fine]}, wanted, conditions, "later", heartbeat=False)
+        == {}
+    )
+
+
 def test_status_is_patched_only_where_it_differs() -> None:
     node = virtual_node()
     wanted = forge_status(node, FACTS)

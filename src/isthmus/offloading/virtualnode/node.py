@@ -33,6 +33,7 @@ _EXCLUDED = (
     "alpha.service-controller.kubernetes.io/exclude-balancer",
 )
 _ZERO = re.compile(r"0*(\.0*)?([a-zA-Z]*|[eE][0-9]+)")
+NETWORK_UNAVAILABLE = "NetworkUnavailable"
 _PRESSURES = (
     ("MemoryPressure", "KubeletHasSufficientMemory"),
     ("DiskPressure", "KubeletHasNoDiskPressure"),
@@ -208,7 +209,7 @@ def forge_conditions(
     if networking is not None:
         status = "False" if networking else "True"
         reason = "Connected" if networking else "NotConnected"
-        conditions.append(Condition("NetworkUnavailable", status, reason, ""))
+        conditions.append(Condition(NETWORK_UNAVAILABLE, status, reason, ""))
     return conditions
 
 
@@ -230,10 +231,24 @@ def plan_status(
         elif present.get(key) != value:
             patch[key] = value
     before = present.get("conditions") or []
-    merged, changed = merge_conditions(before, conditions, now)
+    merged, changed = merge_conditions(before, _with_network(before, conditions), now)
     if changed or heartbeat:
         patch["conditions"] = merged
     return patch
+
+
+def _with_network(present: Iterable[Mapping[str, Any]], wanted: Iterable[Condition]) -> list[Condition]:
+    """The conditions with a network that others call unavailable put right, where the network is not looked at.
+
+    Route controllers of clouds report it of every Node they make no route for, which keeps pods off.
+    """
+    found = list(wanted)
+    own = any(one.type == NETWORK_UNAVAILABLE for one in found)
+    if not own and any(
+        one.get("type") == NETWORK_UNAVAILABLE and one.get("status") == "True" for one in present
+    ):
+        found.append(Condition(NETWORK_UNAVAILABLE, "False", "NotChecked", ""))
+    return found
 
 
 def merge_conditions(
