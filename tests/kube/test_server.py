@@ -282,6 +282,17 @@ async def test_client_certificates_are_optional_and_verified() -> None:
     assert len(seen) == 2
 
 
+async def test_a_client_with_a_certificate_may_send_the_words_of_a_long_exec() -> None:
+    ca = trustme.CA()
+    authority = ca.cert_pem.bytes().decode()
+    tls = server_context(*pem(ca.issue_cert("localhost")), client_ca=authority)
+    known = pem(ca.issue_cert("kube-apiserver-kubelet-client"))
+    request = b"GET /exec?command=" + b"x" * 600_000 + b" HTTP/1.1\r\n" + CLOSE
+    async with serving(echo, tls=tls) as server:
+        assert (await talk(server, request, client_context(authority, *known))).startswith(b"HTTP/1.1 200 ")
+        assert (await talk(server, request, client_context(authority))).startswith(b"HTTP/1.1 431 ")
+
+
 async def test_a_new_certificate_is_used_for_new_connections() -> None:
     ca, next_ca = trustme.CA(), trustme.CA()
     request = b"GET / HTTP/1.1\r\n" + CLOSE
