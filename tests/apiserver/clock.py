@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -52,3 +52,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     for name, function in real:
         monkeypatch.setattr(time, name, function)
     return clock
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]], timeout: float = 10.0) -> None:
+    """Wait for what no API server tells of: in virtual time looking again and again costs nothing."""
+    async with asyncio.timeout(timeout):
+        while not await holds():  # noqa: ASYNC110 -- there is no event for it
+            await asyncio.sleep(0.1)

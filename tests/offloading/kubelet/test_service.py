@@ -7,7 +7,7 @@ import base64
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,20 +20,13 @@ from isthmus.kube.options import Options
 from isthmus.offloading import kubelet
 from isthmus.offloading.virtualnode import OffloadedPods
 from tests.apiserver import Admission, ApiServer, Json, running
-from tests.apiserver.clock import VIRTUAL_TIME, Clock
+from tests.apiserver.clock import VIRTUAL_TIME, Clock, eventually
 from tests.kube.authority import Authority
 
 pytestmark = [*VIRTUAL_TIME, pytest.mark.usefixtures("certificates_here")]
 OURS = "system:serviceaccount:liqo:liqo-controller-manager"
 REQUEST = "liqo-kubelet-serving-controller"
 CSRS = "certificatesigningrequests"
-
-
-async def eventually(holds: Callable[[], Awaitable[bool]], timeout: float = 10.0) -> None:
-    """Wait for what no API server tells of; in virtual time looking again costs nothing."""
-    async with asyncio.timeout(timeout):
-        while not await holds():
-            await asyncio.sleep(0.1)
 
 
 async def logged(caplog: pytest.LogCaptureFixture, words: str) -> None:
