@@ -128,9 +128,9 @@ def show(demo: Demo) -> None:
     path = "{.items[0].status.podIP}"
     query = ("get", "pods", "-n", NAMESPACE, "-l", "app=hello", "-o", f"jsonpath={path}")
     abroad = demo.on("rome", *query, quiet=True, show=False)
-    fetch = ("--", "wget", "-q", "-T", "5", "-O", "-")
+    fetch = ("--", "curl", "-fsS", "--max-time", "5")
     demo.on("rome", "exec", "-n", NAMESPACE, "deployment/home", *fetch, f"http://{abroad}:8080")
-    service = "wget -q -T 5 -O - http://$HOME_SERVICE_HOST"
+    service = "curl -fsS --max-time 5 http://$HOME_SERVICE_HOST"
     demo.on("rome", "exec", "-n", NAMESPACE, "deployment/hello", "--", "sh", "-c", service)
     demo.step("What the control plane costs")
     for name, (memory, processor) in control_planes().items():

@@ -39,9 +39,7 @@ from tests.cluster.support import TEST_IMAGE, Cluster, eventually
 LINES = "; ".join(
     (
         "echo started",
-        "mkdir -p /www",
-        "echo hello > /www/index.html",
-        "httpd -p 8080 -h /www",
+        "(agnhost netexec --http-override='/echo?msg=hello%0A' 2>/dev/null &)",
         "while :; do date; sleep 1; done",
     )
 )

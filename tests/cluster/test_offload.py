@@ -14,8 +14,8 @@ from pathlib import Path
 from tests.cluster.support import Cluster, deployment, eventually, isthmus, ready_pods
 
 PROGRAM = (
-    'echo "$GREETING $PASSWORD $PLAIN"; mkdir -p /tmp/www; echo served >/tmp/www/index.html; '
-    "httpd -p 8080 -h /tmp/www; trap 'exit 0' TERM; "
+    'echo "$GREETING $PASSWORD $PLAIN"; '
+    "agnhost netexec --http-override='/echo?msg=served' 2>/dev/null & trap 'exit 0' TERM; "
     'n=0; while :; do n=$((n+1)); echo "tick $n"; sleep 1 & wait $!; done'
 )
 

@@ -3,13 +3,14 @@
 import hashlib
 import io
 import json
+import os
 import re
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from isthmus.lab import archive, binaries, building, packages, testimages, toolchain
+from isthmus.lab import archive, binaries, building, imagestore, packages, testimages, toolchain
 from isthmus.lab.errors import LabError
 
 
@@ -91,19 +92,67 @@ def test_the_builder_gets_the_machines_index_and_authority() -> None:
     assert f"--volume=/etc/bundle.crt:{building.BUNDLE}:ro" in options
 
 
-def test_an_archive_is_what_container_runtimes_import(tmp_path: Path) -> None:
-    images = testimages.render(b"pause", b"busybox", ["busybox", "sh", "httpd"])
+def test_agnhost_is_built_of_the_module_that_is_built_already() -> None:
+    build = binaries.agnhost_build()
+    assert build.version == binaries.resolve_version(binaries.DEFAULT_KUBERNETES)
+    (modules,) = [file for file in build.files if file.name == "go.mod"]
+    assert modules.parent == binaries.SOURCES / "kubernetes" / binaries.DEFAULT_KUBERNETES
+    assert build.key != binaries.Build(build.name, build.version, build.files).key
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Path:
+    """A layer that is a file already."""
+    archived = tmp_path / "system.tar"
+    with tarfile.open(archived, "w") as tar:
+        link = tarfile.TarInfo("bin")
+        link.type, link.linkname = tarfile.SYMTYPE, "usr/bin"
+        tar.addfile(link)
+    return archived
+
+
+def test_an_archive_is_what_container_runtimes_import(tmp_path: Path, system: Path) -> None:
+    images = testimages.render(b"pause", b"agnhost", system)
+    images.append(testimages.on_debian("registry.example/web:1", system, files={"usr/bin/web": b"web"}))
     target = tmp_path / "images.tar"
     archive.write(images, target)
     with tarfile.open(target) as tar:
+        names = tar.getnames()
         contents = {member.name: tar.extractfile(member) for member in tar}
         texts = {name: file.read() for name, file in contents.items() if file is not None}
+    assert len(names) == len(set(names)), "what images share is in it once"
     manifest = json.loads(texts["manifest.json"])
     assert [entry["RepoTags"] for entry in manifest] == [[image.name] for image in images]
+    assert [len(entry["Layers"]) for entry in manifest] == [1, 2, 2]
+    assert manifest[1]["Layers"][0] == manifest[2]["Layers"][0]
+    assert texts[manifest[1]["Layers"][0]] == system.read_bytes()
     for entry in manifest:
         settings = json.loads(texts[entry["Config"]])
         layers = [hashlib.sha256(texts[layer]).hexdigest() for layer in entry["Layers"]]
         assert settings["rootfs"]["diff_ids"] == [f"sha256:{layer}" for layer in layers]
+
+
+@pytest.mark.parametrize("path", ["bin/sh", "sbin/ip", "lib/x", "lib64/y"])
+def test_no_image_hides_a_link_of_debian(path: str, system: Path) -> None:
+    with pytest.raises(LabError, match=f"a:b: {path} would hide a link of Debian's: put it into usr/{path}"):
+        testimages.on_debian("a:b", system, files={path: b""})
+    with pytest.raises(LabError, match=path):
+        testimages.on_debian("a:b", system, links={path: "busybox"})
+
+
+def test_a_nodes_images_are_shared_but_for_containerds_records(tmp_path: Path) -> None:
+    store, nodes = tmp_path / "store", [tmp_path / "one", tmp_path / "two"]
+    (store / "snapshots").mkdir(parents=True)
+    (store / "snapshots" / "file").write_text("of an image")
+    (store / "meta.db").write_text("records")
+    for node in nodes:
+        node.mkdir()
+        (node / "config.toml").write_text("")
+        imagestore.copy(store, node)
+    (nodes[0] / "meta.db").write_text("changed")
+    assert [(node / "meta.db").read_text() for node in nodes] == ["changed", "records"]
+    assert (store / "meta.db").read_text() == "records"
+    assert os.path.samefile(nodes[0] / "snapshots" / "file", nodes[1] / "snapshots" / "file")
 
 
 def test_an_images_layer_is_always_the_same_bytes() -> None:

@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 import click
 
 from isthmus.cli.options import examples
-from isthmus.lab import binaries, building, lifecycle, state, status, testimages
+from isthmus.lab import binaries, building, lifecycle, state, status
 from isthmus.lab import images as lab_images
 from isthmus.lab import node as lab_node
 from isthmus.lab import reboot as lab_reboot
@@ -183,13 +183,14 @@ def load(image: tuple[str, ...], cluster: str | None) -> None:
 @click.option("--load/--no-load", "wanted", default=True, show_default=True, help="Load it into the nodes.")
 @translated
 def build(wanted: bool) -> None:
-    """Build the image of Isthmus from this checkout, and load it and the test images into the nodes."""
+    """Build the image of Isthmus from this checkout, and load it into the nodes.
+
+    The test images come along where this checkout has others than the lab was brought up with.
+    """
     site = site_from_environment()
     lifecycle.require_root()
     if wanted:
-        record = state.require(site)
-        basic = testimages.ensure(Path(record.binaries))
-        lab_images.load(site, str(basic), None, report)
+        lab_images.renew(site, report)
     archive = building.build(report)
     click.echo(archive)
     if wanted:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from datetime import datetime
+from datetime import UTC, datetime
 
 from isthmus.kube.objects import Object
 
@@ -12,7 +11,7 @@ def seconds_since(timestamp: str | None) -> float:
     """Seconds since an RFC 3339 time, 0 for none."""
     if not timestamp:
         return 0.0
-    return time.time() - datetime.fromisoformat(timestamp).timestamp()
+    return (datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds()
 
 
 def deleting_for(object_: Object) -> float:

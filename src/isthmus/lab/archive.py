@@ -1,7 +1,7 @@
-"""Container images made without any tool: one layer of given files, as a docker-archive.
+"""Container images made without any tool: layers of given files, as a docker-archive.
 
-Pure but for writing the file. Used for the images that the lab itself needs, so that `up` depends on neither a
-registry nor a builder.
+Pure but for reading layers that are files already and writing the archive. Used for the images that the lab itself
+needs, so that `up` depends on neither a registry nor a builder.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ class Image:
     """An image to write: its name with tag, its files by path, and what it runs."""
 
     name: str
-    files: Mapping[str, bytes]
+    files: Mapping[str, bytes] = field(default_factory=dict)
     """Executable files."""
     entrypoint: Sequence[str] = ()
     command: Sequence[str] = ()
@@ -26,10 +26,12 @@ class Image:
     """Symbolic links, from path to target."""
     folders: Sequence[str] = ()
     """Empty folders that everybody may write in."""
+    base: Path | None = None
+    """An uncompressed tar, the layer below the image's own."""
 
 
 def layer(image: Image) -> bytes:
-    """The image's one layer, an uncompressed tar; the same bytes for the same image."""
+    """The image's own layer, an uncompressed tar; the same bytes for the same image."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for path in image.folders:
@@ -47,7 +49,7 @@ def layer(image: Image) -> bytes:
     return buffer.getvalue()
 
 
-def describe(image: Image, layer_digest: str) -> bytes:
+def describe(image: Image, layer_digests: Sequence[str]) -> bytes:
     """The image's configuration, in Docker's format."""
     return json.dumps(
         {
@@ -58,26 +60,31 @@ def describe(image: Image, layer_digest: str) -> bytes:
                 "Cmd": list(image.command) or None,
                 "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
             },
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_digest}"]},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in layer_digests]},
         }
     ).encode()
 
 
+def layers(image: Image) -> list[bytes]:
+    """All layers of the image, the lowest first."""
+    return [*([image.base.read_bytes()] if image.base else []), layer(image)]
+
+
 def write(images: Sequence[Image], target: Path) -> None:
-    """Write one archive with all these images, complete or not at all."""
+    """Write one archive with all these images, complete or not at all; what several share is in it once."""
     manifest = []
     temporary = target.with_name(target.name + ".new")
+    written: set[str] = set()
     with tarfile.open(temporary, "w") as tar:
         for image in images:
-            data = layer(image)
-            digest = hashlib.sha256(data).hexdigest()
-            settings = describe(image, digest)
+            files = {f"{hashlib.sha256(data).hexdigest()}/layer.tar": data for data in layers(image)}
+            settings = describe(image, [Path(name).parent.name for name in files])
             settings_name = f"{hashlib.sha256(settings).hexdigest()}.json"
-            _add(tar, f"{digest}/layer.tar", data)
-            _add(tar, settings_name, settings)
-            manifest.append(
-                {"Config": settings_name, "RepoTags": [image.name], "Layers": [f"{digest}/layer.tar"]}
-            )
+            for name, data in [*files.items(), (settings_name, settings)]:
+                if name not in written:
+                    _add(tar, name, data)
+                    written.add(name)
+            manifest.append({"Config": settings_name, "RepoTags": [image.name], "Layers": list(files)})
         _add(tar, "manifest.json", json.dumps(manifest).encode())
     temporary.replace(target)
 

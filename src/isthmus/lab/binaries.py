@@ -9,15 +9,13 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.lab import locks
+from isthmus.lab import commands, locks
 from isthmus.lab.errors import LabError
 from isthmus.lab.toolchain import find_go, parse_version
 
@@ -27,7 +25,7 @@ PROGRAMS = (
     "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl",
 )  # fmt: skip
 VERSION_PACKAGE = "k8s.io/component-base/version"
-PROGRESS_SECONDS = 15.0
+AGNHOST_PACKAGE = "k8s.io/kubernetes/test/images/agnhost"
 BUILDING = ".building-"
 
 Report = Callable[[str], None]
@@ -37,7 +35,8 @@ Report = Callable[[str], None]
 class Build:
     """One program to build: its name, its version, its source files and what the linker is told.
 
-    `replaced` has, by their path below `vendor`, files that stand in place of those of the modules it is made of.
+    `package` is what is built of the module. `replaced` has, by their path below `vendor`, files that stand in place
+    of those of the modules it is made of.
     """
 
     name: str
@@ -45,11 +44,13 @@ class Build:
     files: tuple[Path, ...]
     linker: str = ""
     replaced: Path | None = None
+    package: str = "."
 
     @property
     def key(self) -> str:
         """The name of the build in the cache."""
         digest = hashlib.sha256(self.linker.encode())
+        digest.update(self.package.removeprefix(".").encode())
         for file in self.files:
             digest.update(file.name.encode() + file.read_bytes())
         if self.replaced:
@@ -95,6 +96,13 @@ def kubernetes_build(version: str) -> Build:
     return Build("kubernetes", version, (folder / "main.go", modules / "go.mod", modules / "go.sum"), linker)
 
 
+def agnhost_build() -> Build:
+    """How `agnhost`, Kubernetes' own program for tests in pods, is built: always of the default version."""
+    version = resolve_version(DEFAULT_KUBERNETES)
+    modules = SOURCES / "kubernetes" / DEFAULT_KUBERNETES
+    return Build("agnhost", version, (modules / "go.mod", modules / "go.sum"), package=AGNHOST_PACKAGE)
+
+
 def coredns_build() -> Build:
     """How CoreDNS is built."""
     folder = SOURCES / "coredns"
@@ -120,9 +128,8 @@ def wireguard_build() -> Build:
 
 def ensure_wireguard(report: Report) -> Path:
     """The program `wireguard-go`, built where it is not in the cache (seconds). Raises LabError."""
-    cache = cache_folder()
-    with locks.held(cache / "programs.lock", lambda: report("waiting for another build to end")):
-        return _ensure_build(wireguard_build(), cache, report)
+    (program,) = ensure_programs([wireguard_build()], report)
+    return program
 
 
 def ensure(version: str, report: Report) -> Path:
@@ -130,18 +137,23 @@ def ensure(version: str, report: Report) -> Path:
 
     Builds what is not in the cache, which takes minutes for Kubernetes. Raises LabError.
     """
-    cache = cache_folder()
     builds = (pause_build(), coredns_build(), kubernetes_build(version))
-    with locks.held(cache / "programs.lock", lambda: report("waiting for another build to end")):
-        _clear_cut_short(cache)
-        files = [_ensure_build(build, cache, report) for build in builds]
-    folder = cache / "programs" / files[-1].parent.name
+    files = ensure_programs(builds, report)
+    folder = cache_folder() / "programs" / files[-1].parent.name
     folder.mkdir(parents=True, exist_ok=True)
     links = {build.name: file for build, file in zip(builds, files, strict=True)}
     links |= dict.fromkeys(PROGRAMS, files[-1])
     for name, target in links.items():
         _link(folder / name, target)
     return folder
+
+
+def ensure_programs(builds: Sequence[Build], report: Report) -> list[Path]:
+    """The file of each program, built where it is not in the cache. Raises LabError."""
+    cache = cache_folder()
+    with locks.held(cache / "programs.lock", lambda: report("waiting for another build to end")):
+        _clear_cut_short(cache)
+        return [_ensure_build(build, cache, report) for build in builds]
 
 
 def _clear_cut_short(cache: Path) -> None:
@@ -164,7 +176,7 @@ def _ensure_build(build: Build, cache: Path, report: Report) -> Path:
     if target.exists():
         return target
     cache.mkdir(parents=True, exist_ok=True)
-    go = find_go(_needed_go(build), cache)
+    go = find_go(_needed_go(build), cache, report)
     with tempfile.TemporaryDirectory(prefix=BUILDING, dir=cache) as temporary:
         folder = Path(temporary)
         for file in build.files:
@@ -189,60 +201,27 @@ def _compile(go: Path, build: Build, folder: Path, report: Report) -> None:
         "GOWORK": "off",
         "GOTOOLCHAIN": "local",
     }
+    started = time.monotonic()
     report(f"{what}: getting the sources")
-    listed = _run([str(go), "list", "-deps", "."], folder, environment, lambda _: None)
-    total = len(listed)
+
+    def run(at: str, describe: commands.Describe, *words: str) -> str:
+        command = [str(go), *words]
+        return commands.run(
+            f"{what}: {at}", command, report, describe=describe, folder=folder, environment=environment
+        )
+
+    packages = run("getting the sources", count_modules, "list", "-deps", build.package).splitlines()
     if build.replaced:
-        _run([str(go), "mod", "vendor"], folder, environment, lambda _: None)
+        run("laying out the sources", count_modules, "mod", "vendor")
         shutil.copytree(build.replaced, folder / "vendor", dirs_exist_ok=True)
         environment["GOFLAGS"] = "-mod=vendor -buildvcs=false"
-    report(f"{what}: building {total} packages, once")
-    started = time.monotonic()
-    progress = _Progress(
-        lambda done: report(f"{what}: {done} of {total} packages, {time.monotonic() - started:.0f} s")
-    )
+    report(f"{what}: building {len(packages)} packages, once")
     linker = f"-s -w {build.linker}".strip()
-    command = [str(go), "build", "-v", "-trimpath", f"-ldflags={linker}", "-o", build.name, "."]
-    _run(command, folder, environment, progress.line)
+    arguments = ("-v", "-trimpath", f"-ldflags={linker}", "-o", build.name, build.package)
+    run("building", lambda lines: f"{len(lines)} of {len(packages)} packages", "build", *arguments)
     report(f"{what}: built in {time.monotonic() - started:.0f} s")
 
 
-class _Progress:
-    """Counts the packages a build names and tells so every now and then."""
-
-    def __init__(self, tell: Callable[[int], None]) -> None:
-        self._tell = tell
-        self._done = 0
-        self._told = time.monotonic()
-
-    def line(self, text: str) -> None:
-        self._done += 1
-        if time.monotonic() - self._told > PROGRESS_SECONDS:
-            self._told = time.monotonic()
-            self._tell(self._done)
-
-
-def _run(
-    command: Sequence[str], folder: Path, environment: dict[str, str], line: Callable[[str], None]
-) -> list[str]:
-    """Run Go, hand on each line of its progress, return the lines of its answer. Raises LabError."""
-    errors: list[str] = []
-    with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout is not None
-        assert child.stderr is not None
-        stderr = child.stderr
-
-        def follow() -> None:
-            for text in stderr:
-                errors.append(text)
-                line(text)
-
-        follower = threading.Thread(target=follow)
-        follower.start()
-        answer = child.stdout.read().splitlines()
-        follower.join()
-    if child.returncode:
-        raise LabError(f"{' '.join(command[:2])} failed:\n{''.join(errors[-20:]).strip()}")
-    return answer
+def count_modules(lines: Sequence[str]) -> str:
+    """How far Go is with fetching sources, by what it has printed."""
+    return f"{sum(line.startswith('go: downloading') for line in lines)} modules fetched"

@@ -12,15 +12,13 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from isthmus.lab import locks, packages
+from isthmus.lab import commands, debian, locks, packages
 from isthmus.lab.binaries import cache_folder
 from isthmus.lab.errors import LabError
 
 IMAGE = "localhost/isthmus:latest"
 BASE_IMAGE = "docker.io/library/debian:bookworm-slim"
 CHECKOUT = Path(__file__).parents[3]
-# What the Debian project leaves out of its own slim image.
-LEFT_OUT = ("man", "doc", "locale", "info", "lintian", "linda", "groff")
 PASSED_ON = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_DEFAULT_TIMEOUT", "GOPROXY")
 # Not where Debian has its own bundle: installing that would fail on a file it cannot write.
 BUNDLE = "/mnt/authorities.crt"
@@ -40,8 +38,9 @@ def build(report: Report, checkout: Path = CHECKOUT) -> Path:
         _ensure_base(report)
         report(f"building {IMAGE}")
         network = options(os.environ)
-        _buildah(["build", "--layers", "--pull-never", *network, f"--tag={IMAGE}", str(checkout)])
-        return export(IMAGE)
+        arguments = ["build", "--layers", "--pull-never", *network, f"--tag={IMAGE}", str(checkout)]
+        _buildah(f"building {IMAGE}", arguments, report)
+        return export(IMAGE, report)
 
 
 def options(environment: Mapping[str, str]) -> list[str]:
@@ -55,31 +54,29 @@ def options(environment: Mapping[str, str]) -> list[str]:
     return chosen
 
 
-def export(name: str) -> Path:
+def export(name: str, report: Report) -> Path:
     """The archive of an image in the builder's storage, written anew. Raises LabError when there is none."""
     digest = hashlib.sha256(name.encode()).hexdigest()[:12]
     archive = cache_folder() / f"exported-{digest}.tar"
     temporary = archive.with_suffix(".new")
     temporary.unlink(missing_ok=True)
-    _buildah(["push", "--quiet", name, f"docker-archive:{temporary}:{name}"])
+    _buildah(f"exporting {name}", ["push", "--quiet", name, f"docker-archive:{temporary}:{name}"], report)
     temporary.replace(archive)
     return archive
 
 
 def _ensure_base(report: Report) -> None:
-    if _buildah(["images", "--quiet", "--filter", f"reference={BASE_IMAGE}"]).strip():
+    what = "making a Debian base image"
+    if _buildah(what, ["images", "--quiet", "--filter", f"reference={BASE_IMAGE}"], report).strip():
         return
-    report("making a Debian base image, once")
     with tempfile.TemporaryDirectory(prefix=".base-", dir=cache_folder()) as temporary:
         folder = Path(temporary)
-        excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEFT_OUT]
-        command = ["mmdebstrap", "--quiet", "--variant=minbase", *excluded, "bookworm"]
-        _run("mmdebstrap", [*command, str(folder / "root.tar")])
+        debian.bootstrap(what, folder / "root.tar", "minbase", report)
         (folder / "Containerfile").write_text('FROM scratch\nADD root.tar /\nCMD ["bash"]\n')
-        _buildah(["build", f"--tag={BASE_IMAGE}", temporary])
+        _buildah(what, ["build", f"--tag={BASE_IMAGE}", temporary], report)
 
 
-def _buildah(arguments: Sequence[str]) -> str:
+def _buildah(what: str, arguments: Sequence[str], report: Report) -> str:
     cache = cache_folder()
     storage, running = cache / "containers", cache / "containers-running"
     storage.mkdir(parents=True, exist_ok=True)
@@ -87,7 +84,13 @@ def _buildah(arguments: Sequence[str]) -> str:
     # The plainest isolation: it works as root on any machine, inside a container too.
     environment = os.environ | {"BUILDAH_ISOLATION": "chroot"}
     options = [f"--root={storage}", f"--runroot={running}", f"--storage-driver={_driver(storage)}"]
-    return _run("buildah", [*in_own_mounts(running), "buildah", *options, *arguments], environment)
+    command = [*in_own_mounts(running), "buildah", *options, *arguments]
+    return commands.run(what, command, report, describe=current_step, environment=environment)
+
+
+def current_step(lines: Sequence[str]) -> str:
+    """The step of a Containerfile that the builder is at, shortened; empty before the first."""
+    return commands.last_line([line for line in lines if "STEP " in line])
 
 
 def in_own_mounts(running: Path) -> list[str]:
@@ -108,11 +111,3 @@ def _driver(storage: Path) -> str:
     attempt = [*in_own_mounts(running), "buildah", *options, "info"]
     done = subprocess.run(attempt, capture_output=True, check=False)
     return "vfs" if done.returncode else "overlay"
-
-
-def _run(name: str, command: Sequence[str], environment: dict[str, str] | None = None) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:
-        reason = (done.stdout + done.stderr).strip()[-3000:]
-        raise LabError(f"{name} failed:\n{reason}")
-    return done.stdout

@@ -54,16 +54,16 @@ def prepare(site: Site, cluster: Cluster) -> None:
 
 
 def start(
-    site: Site, cluster: Cluster, programs: Path, image: Path, report: Report, certificate_life: str = ""
+    site: Site, cluster: Cluster, programs: Path, images: Path, report: Report, certificate_life: str = ""
 ) -> None:
     """Start everything of a cluster and return when pods can be made in it.
 
-    `programs` is the folder of the binaries, `image` an archive that every node gets, `certificate_life` a Go
-    duration that the certificates it signs are valid for ("": a year).
+    `programs` is the folder of the binaries, `images` the store that every node starts from, `certificate_life` a
+    Go duration that the certificates it signs are valid for ("": a year).
     """
     prepare(site, cluster)
     with ThreadPoolExecutor(len(cluster.workers) + 1) as pool:
-        runtimes = [pool.submit(_start_runtime, site, worker, programs, image) for worker in cluster.workers]
+        runtimes = [pool.submit(_start_runtime, site, worker, programs, images) for worker in cluster.workers]
         api_server = _start_api_server(site, cluster, programs)
         api = Api(cluster, folder(site, cluster.name) / "pki")
         _apply_objects(cluster, api, api_server)
@@ -74,17 +74,18 @@ def start(
         _wait_ready(cluster, api, [api_server, *started], report)
 
 
-def start_node(site: Site, worker: Worker, programs: Path, image: Path) -> None:
-    """Start all programs of a node; whether it becomes ready shows in its cluster."""
-    holder = _start_runtime(site, worker, programs, image)
+def start_node(site: Site, worker: Worker, programs: Path) -> None:
+    """Start all programs of a node that has its images; whether it becomes ready shows in its cluster."""
+    holder = node.hold(site, worker, programs / "pause")
+    node.start_containerd(site, worker, holder)
     node.start_kubernetes(site, worker, holder, programs)
 
 
-def _start_runtime(site: Site, worker: Worker, programs: Path, image: Path) -> Process:
-    """Start what a node needs before the kubelet; the pause image above all, which every pod needs."""
+def _start_runtime(site: Site, worker: Worker, programs: Path, images: Path) -> Process:
+    """Start what a node needs before the kubelet; the images come first, for every pod needs the pause image."""
+    node.take_images(site, worker, images)
     holder = node.hold(site, worker, programs / "pause")
     node.start_containerd(site, worker, holder)
-    node.load_image(holder, image)
     return holder
 
 

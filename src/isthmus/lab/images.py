@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from isthmus.lab import building, node, processes, state
+from isthmus.lab import building, node, processes, state, testimages
 from isthmus.lab.errors import LabError
 from isthmus.lab.plan import Site
 
@@ -27,9 +27,20 @@ def load(site: Site, image: str, cluster: str | None, report: Report) -> None:
     if not archive.is_file():
         if "/" not in image and ":" not in image:
             raise LabError(f"there is no file {image!r}, and it is no name of an image")
-        archive = building.export(image)
+        archive = building.export(image, report)
     holders = [processes.find(site, worker, node.HOLDER) for worker in workers]
     with ThreadPoolExecutor(len(holders)) as pool:
         for done in [pool.submit(node.load_image, holder, archive) for holder in holders]:
             done.result()
     report(f"{image} loaded into {', '.join(workers)}")
+
+
+def renew(site: Site, report: Report) -> None:
+    """Load the images that every node has from the start where this checkout makes others now. Raises LabError."""
+    with state.locked(site):
+        record = state.require(site)
+        archive = str(testimages.ensure(report))
+        if archive != record.images:
+            load(site, archive, None, report)
+            record.images = archive
+            state.save(site, record)

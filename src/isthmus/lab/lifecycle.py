@@ -15,7 +15,18 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from isthmus.lab import binaries, cgroups, cluster, network, node, packages, settings, state, testimages
+from isthmus.lab import (
+    binaries,
+    cgroups,
+    cluster,
+    imagestore,
+    network,
+    node,
+    packages,
+    settings,
+    state,
+    testimages,
+)  # fmt: skip
 from isthmus.lab.errors import LabError
 from isthmus.lab.plan import POD_CIDR, SERVICE_CIDR, Cluster, Site, namespaces, plan_clusters
 from isthmus.lab.state import Phase, State
@@ -49,15 +60,16 @@ def up(
         packages.ensure(packages.RUN, report)
         _check_free(site, planned)
         programs = binaries.ensure(version, report)
-        image = testimages.ensure(programs)
+        images = testimages.ensure(report)
+        store = imagestore.ensure(images, report)
         record = State(
             Phase.STARTING, version, str(programs), clusters, workers, str(pod_cidr), str(service_cidr),
-            disjoint=disjoint,
+            disjoint=disjoint, images=str(images),
         )  # fmt: skip
         _share(record, state.others(site))
         state.save(site, record)
         try:
-            _make(site, record, planned, image, report, certificate_life)
+            _make(site, record, planned, store, report, certificate_life)
         except BaseException:
             report("failed: removing what was made")
             _remove(site, record)
@@ -118,7 +130,7 @@ def _make(
     site: Site,
     record: State,
     planned: tuple[Cluster, ...],
-    image: Path,
+    store: Path,
     report: Report,
     certificate_life: str,
 ) -> None:
@@ -136,7 +148,7 @@ def _make(
     programs = Path(record.binaries)
     with ThreadPoolExecutor(len(planned)) as pool:
         starts = [
-            pool.submit(cluster.start, site, one, programs, image, timed, certificate_life) for one in planned
+            pool.submit(cluster.start, site, one, programs, store, timed, certificate_life) for one in planned
         ]
         try:
             for start in starts:

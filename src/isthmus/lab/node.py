@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from isthmus.lab import configuration, processes
+from isthmus.lab import configuration, imagestore, processes
 from isthmus.lab.errors import LabError
 from isthmus.lab.network import NETNS
 from isthmus.lab.plan import Cluster, Site, Worker, namespace
@@ -65,6 +65,11 @@ def prepare(site: Site, cluster: Cluster, worker: Worker) -> None:
     (home / "kubelet" / "kube-proxy.json").write_text(configuration.render_proxy(cluster, worker))
     (home / "containerd" / "config.toml").write_text(configuration.render_containerd())
     (home / "cni-configuration" / "10-lab.conflist").write_text(configuration.render_cni(worker))
+
+
+def take_images(site: Site, worker: Worker, images: Path) -> None:
+    """Give the node, before its containerd first starts, the images of a store. Raises LabError."""
+    imagestore.copy(images, folder(site, worker.name) / "containerd")
 
 
 def hold(site: Site, worker: Worker, pause: Path) -> Process:

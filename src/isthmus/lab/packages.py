@@ -4,18 +4,21 @@ Owns the list. Asks dpkg first, so that a machine that has everything is not tou
 Fails with `LabError` in apt's words.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 
+from isthmus.lab import commands
 from isthmus.lab.errors import LabError
 
 RUN = (
     "containerd", "runc", "containernetworking-plugins", "nftables", "iproute2", "conntrack", "iptables",
-    "procps", "util-linux", "mount", "busybox-static",
+    "procps", "util-linux", "mount",
 )  # fmt: skip
-BUILD = ("buildah", "mmdebstrap")
+BOOTSTRAP = ("mmdebstrap",)
+BUILD = ("buildah", *BOOTSTRAP)
 NETWORK = ("nftables", "iproute2", "wireguard-tools", "busybox-static", "procps")
 """What the tests of the data path need, without a lab."""
 
@@ -36,19 +39,16 @@ def ensure(wanted: Iterable[str], report: Report) -> None:
     listed = subprocess.run(query, capture_output=True, text=True, check=True).stdout
     if not (absent := missing(wanted, listed)):
         return
-    report(f"installing {', '.join(absent)}")
+    what = f"installing {', '.join(absent)}"
+    report(what)
     # A machine that has just started may be installing its upgrades.
     patience = "--option=DPkg::Lock::Timeout=300"
     install = ["apt-get", "install", patience, "--yes", "--no-install-recommends", *absent]
-    if _run(install).returncode:
-        # Most likely the lists are old or were never fetched.
-        report("fetching the package lists")
-        _run(["apt-get", "update"])
-        done = _run(install)
-        if done.returncode:
-            raise LabError(f"apt-get cannot install {', '.join(absent)}:\n{done.stderr.strip()[-1000:]}")
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    try:
+        commands.run(what, install, report, environment=environment)
+    except LabError:
+        # Most likely the lists are old or were never fetched.
+        with contextlib.suppress(LabError):
+            commands.run("fetching the package lists", ["apt-get", "update"], report)
+        commands.run(what, install, report, environment=environment)

@@ -11,7 +11,7 @@ import signal
 import time
 from pathlib import Path
 
-from isthmus.lab import cgroups, cluster, network, node, processes, state, testimages
+from isthmus.lab import cgroups, cluster, network, node, processes, state
 from isthmus.lab.errors import LabError
 from isthmus.lab.plan import Cluster, Site, Worker, namespace
 
@@ -29,7 +29,7 @@ def reboot_node(site: Site, name: str) -> None:
         cgroups.remove(f"{site.cgroup}/{worker.name}")
         cgroups.create(site.cgroup, [worker.name])
         network.create_again(site, found, worker)
-        cluster.start_node(site, worker, programs, testimages.ensure(programs))
+        cluster.start_node(site, worker, programs)
 
 
 def _find(clusters: tuple[Cluster, ...], name: str) -> tuple[Cluster, Worker]:

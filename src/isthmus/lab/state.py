@@ -45,6 +45,8 @@ class State:
     """Settings of the kernel as they were before."""
     disjoint: bool = False
     """Whether each cluster has ranges of its own."""
+    images: str = ""
+    """The archive with the images that every node has."""
 
     def plan(self, site: Site) -> tuple[Cluster, ...]:
         """The clusters of this lab."""

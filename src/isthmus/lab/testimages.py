@@ -1,41 +1,60 @@
-"""The images every node has from the start: the pause container's and a small one for test workloads.
+"""The images every node has from the start: the pause container's and one for test workloads.
 
-Owns their names and the archive in the cache. Fails with `LabError` when busybox is not where Debian puts it.
+Owns their names, what is in them and the archive in the cache. The workloads' has Kubernetes' own `agnhost` on a
+small Debian; `on_debian` makes others of the kind. Fails with `LabError` where a part of them cannot be made.
 """
 
 import hashlib
-import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from isthmus.lab import binaries, debian
 from isthmus.lab.archive import Image, write
-from isthmus.lab.binaries import cache_folder
 from isthmus.lab.configuration import PAUSE_IMAGE
 from isthmus.lab.errors import LabError
 
 TEST_IMAGE = "localhost/isthmus-test:latest"
-BUSYBOX = Path("/bin/busybox")
+LINKS = ("bin", "sbin", "lib", "lib64")
+"""What is a link into /usr in a Debian system."""
+
+Report = Callable[[str], None]
 
 
-def render(pause: bytes, busybox: bytes, applets: list[str]) -> list[Image]:
-    """The images: `isthmus-test` has a shell, httpd, nc, wget, tar and busybox' other tools."""
-    test = Image(
-        TEST_IMAGE,
-        files={"bin/busybox": busybox},
-        command=["/bin/sleep", "2147483647"],
-        links={f"bin/{applet}": "busybox" for applet in applets if applet != "busybox"},
-        folders=["tmp"],
+def on_debian(
+    name: str,
+    system: Path,
+    *,
+    files: Mapping[str, bytes] | None = None,
+    links: Mapping[str, str] | None = None,
+    entrypoint: Sequence[str] = (),
+    command: Sequence[str] = (),
+) -> Image:
+    """An image by any name with files of one's own, all executable, on the system that `debian.ensure_tools` makes.
+
+    Images made of one system share its layer, in an archive and on the nodes. Raises LabError for a file whose
+    folder would hide one of the system's links, `bin/x` for instance: write `usr/bin/x`.
+    """
+    for path in (*(files or {}), *(links or {})):
+        if path.partition("/")[0] in LINKS:
+            raise LabError(f"{name}: {path} would hide a link of Debian's: put it into usr/{path}")
+    return Image(
+        name, files=files or {}, links=links or {}, entrypoint=entrypoint, command=command, base=system
     )
+
+
+def render(pause: bytes, agnhost: bytes, system: Path) -> list[Image]:
+    """The images every node has."""
+    test = on_debian(TEST_IMAGE, system, files={"usr/bin/agnhost": agnhost}, command=["sleep", "2147483647"])
     return [Image(PAUSE_IMAGE, files={"pause": pause}, entrypoint=["/pause"]), test]
 
 
-def ensure(programs: Path) -> Path:
-    """The archive with both images, made if it is not in the cache."""
-    if not BUSYBOX.exists():
-        raise LabError(f"there is no {BUSYBOX}: install the package busybox-static")
-    pause, busybox = (programs / "pause").read_bytes(), BUSYBOX.read_bytes()
-    digest = hashlib.sha256(pause + busybox).hexdigest()[:12]
-    archive = cache_folder() / f"images-{digest}.tar"
+def ensure(report: Report) -> Path:
+    """The archive with these images, made if it is not in the cache (two minutes). Raises LabError."""
+    builds = (binaries.pause_build(), binaries.agnhost_build())
+    parts = " ".join([*(build.key for build in builds), debian.tools_key()])
+    archive = binaries.cache_folder() / f"images-{hashlib.sha256(parts.encode()).hexdigest()[:12]}.tar"
     if not archive.exists():
-        listed = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True)
-        write(render(pause, busybox, listed.stdout.split()), archive)
+        pause, agnhost = binaries.ensure_programs(builds, report)
+        system = debian.ensure_tools(report)
+        write(render(pause.read_bytes(), agnhost.read_bytes(), system), archive)
     return archive

