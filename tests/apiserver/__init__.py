@@ -18,7 +18,8 @@ A reconciler test places objects, runs the controllers, and waits for what they 
 `test_example.py` is a whole one. By the methods of `ApiServer` a test acts as a user who may do everything; what the
 product asks for comes by HTTP and follows the rules: resourceVersion and uid conflicts, finalizers, generations, the
 status subresource, server-side apply with its managers, owner references, ends of namespaces, CRDs. Nothing of a
-schema is validated or defaulted, and nobody plays kubelet, scheduler or Deployment: tests merge what those would say.
+schema is validated or defaulted, and nobody plays kubelet, scheduler or Deployment: tests merge what those would say,
+or have it done after each change with `on_change`.
 
 - Every liqo.io kind and the built-in kinds in use are there; `ApiServer(Kind(...))` or `serve` adds one.
 - `api.until(condition)` looks again after each change; never sleep. To show that something does *not* happen, wait
@@ -26,6 +27,8 @@ schema is validated or defaulted, and nobody plays kubelet, scheduler or Deploym
 - `api.fail(409, "Conflict", verb="patch", plural="pods")`, `failing` (a block), `lose_answer`, `hold`,
   `end_watches`, `expire` (410), `stop`/`start`: what goes wrong. `admission.append(hook)` refuses or changes writes.
 - `api.requests`, `api.asked("create", "pods")`: what was asked for. `respond` answers some of it by hand.
+- `pytestmark = VIRTUAL_TIME` (`clock`) has hours of pauses, heartbeats and deadlines pass in milliseconds; so does
+  `pytest.mark.looptime`, for the loop's own time.
 - Two clusters are two ApiServers; `until` of either looks after changes of both.
 - `connected(api)` is a client, `commanded(api)` a command's cluster, `command("info", "--kubeconfig", kubeconfig(api,
   tmp_path))` runs a whole command.
@@ -35,9 +38,10 @@ from __future__ import annotations
 
 from tests.apiserver.errors import StatusError
 from tests.apiserver.kinds import SERVICE_MONITOR, Kind
+from tests.apiserver.requests import Request
 from tests.apiserver.running import Outcome, command, commanded, connected, kubeconfig, running
 from tests.apiserver.server import ApiServer
-from tests.apiserver.store import Json, Place
+from tests.apiserver.store import Change, Json, Place
 from tests.apiserver.waiting import until, wake
 from tests.apiserver.writes import Admission
 
@@ -45,10 +49,12 @@ __all__ = [
     "SERVICE_MONITOR",
     "Admission",
     "ApiServer",
+    "Change",
     "Json",
     "Kind",
     "Outcome",
     "Place",
+    "Request",
     "StatusError",
     "command",
     "commanded",

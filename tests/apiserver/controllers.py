@@ -8,6 +8,7 @@ from tests.apiserver.writes import USER, Writer
 
 _FOREGROUND, _ORPHAN = "foregroundDeletion", "orphan"
 _CRDS = "customresourcedefinitions"
+_CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 
 
 class Controllers:
@@ -35,6 +36,9 @@ class Controllers:
         """Take an object that is being deleted as far as it goes."""
         if place.plural == "namespaces":
             self._empty(place.name)
+        elif place.plural == _CRDS and self._is_in_use(place):
+            return
+        value = self._store.objects.get(place, value)
         finalizers = value["metadata"].get("finalizers", [])
         if self.collection and _ORPHAN in finalizers:
             for owned in self._owned_by(value):
@@ -44,7 +48,8 @@ class Controllers:
             for owned in self._owned_by(value):
                 if "deletionTimestamp" not in self._store.objects[owned]["metadata"]:
                     self._writer.delete(owned, {"propagationPolicy": "Foreground"})
-            self._release_foreground(place)
+            if place in self._store.objects:  # With the last of what is owned the owner went already.
+                self._release_foreground(place)
         elif not finalizers and not value["metadata"].get("deletionGracePeriodSeconds"):
             if place.plural == "namespaces" and self._contents(place.name):
                 return
@@ -67,8 +72,11 @@ class Controllers:
             value = self._store.objects.get(above)
             if value is not None and "deletionTimestamp" in value["metadata"]:
                 self._end(above, value)
+        kind = self._store.kinds[place.plural]
         if place.plural == _CRDS:
-            self._withdraw(place)
+            self._store.kinds.drop(self._kept_as(place))
+        elif kind.custom and (crd := self._store.objects.get((_CRDS, "", kind.resource))):
+            self.settle(Place(_CRDS, "", crd["metadata"]["name"]))
         last = next(one for one in reversed(self._store.history) if one.place == place)
         if not self.collection:
             return
@@ -133,15 +141,27 @@ class Controllers:
         conditions = value.get("status", {}).get("conditions", [])
         if not any(one["type"] == "Established" for one in conditions):
             told = [{"type": one, "status": "True"} for one in ("NamesAccepted", "Established")]
-            self._writer.merge(place, {"status": {"conditions": told}}, USER)
+            finalizers = [*value["metadata"].get("finalizers", []), _CLEANUP]
+            self._writer.merge(
+                place, {"metadata": {"finalizers": finalizers}, "status": {"conditions": told}}, USER
+            )
 
-    def _withdraw(self, place: Place) -> None:
-        plural, _, group = place.name.partition(".")
-        key = self._store.kinds.find(group, plural)
-        if key is None:
-            return
-        for found in [Place(*one) for one in self._store.objects if one[0] == key]:
-            if found in self._store.objects:
-                self._writer.delete(found)
-        if not any(one[0] == key for one in self._store.objects):
-            self._store.kinds.drop(key)
+    def _kept_as(self, crd: Place) -> str:
+        """The key of a CustomResourceDefinition's kind."""
+        plural, _, group = crd.name.partition(".")
+        return self._store.kinds.find(group, plural) or ""
+
+    def _is_in_use(self, crd: Place) -> bool:
+        """Delete the objects of a kind that goes; whether any is left, else the kind may go."""
+        key = self._kept_as(crd)
+        for found, value in list(self._store.objects.items()):
+            if (
+                found[0] == key
+                and "deletionTimestamp" not in value["metadata"]
+                and found in self._store.objects
+            ):
+                self._writer.delete(Place(*found))
+        if any(one[0] == key for one in self._store.objects):
+            return True
+        self._release(crd, _CLEANUP)
+        return crd not in self._store.objects

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from tests.apiserver import pairs
 from tests.apiserver.answers import Answers
 from tests.apiserver.controllers import Controllers
 from tests.apiserver.errors import StatusError
@@ -16,7 +17,7 @@ from tests.apiserver.kinds import Kind, Kinds
 from tests.apiserver.patches import copied
 from tests.apiserver.reading import Reader
 from tests.apiserver.requests import Match, Request
-from tests.apiserver.store import Json, Place, Store
+from tests.apiserver.store import Change, Json, Place, Store
 from tests.apiserver.waiting import until, wake
 from tests.apiserver.writes import Hook, Writer
 from tests.kube.fake import Exchange, FakeServer
@@ -34,7 +35,7 @@ class ApiServer:
         self,
         *kinds: Kind,
         liqo: bool = True,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = lambda: time.time(),
         collection: bool = True,
         check_namespaces: bool = False,
         graceful_pods: bool = False,
@@ -114,6 +115,10 @@ class ApiServer:
         """Serve one more kind."""
         self.kinds.serve(kind)
 
+    def on_change(self, react: Callable[[Change], None]) -> None:
+        """Call `react` at once after each change, for a test that plays a controller; it may write itself."""
+        self.store.listeners.append(react)
+
     async def until(self, true: Callable[[], Any], timeout: float = 30.0) -> Any:
         """Wait until something holds, looking after every change and request of any server; its value."""
         return await until(true, timeout, lambda: "\n".join(str(one) for one in self.requests[-20:]))
@@ -183,9 +188,11 @@ class ApiServer:
     async def start(self) -> None:
         """Listen, on the port it had before where it had one."""
         await self._server.listen()
+        pairs.listen(self._server)
 
     async def stop(self) -> None:
         """Vanish as a killed process does; the objects stay."""
+        pairs.close(self._server)
         await self._server.stop()
 
     async def handle(self, exchange: Exchange) -> None:

@@ -6,6 +6,7 @@ touch, what it is refused for) is in `writes`, what follows from one (collection
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from tests.apiserver.apply import Managers
 from tests.apiserver.kinds import Kinds
 
 Json = dict[str, Any]
+
+_uids = itertools.count(1)
+"""For all clusters: no two objects have the same."""
 
 
 class Place(NamedTuple):
@@ -43,7 +47,8 @@ class Store:
     def __init__(self, kinds: Kinds, clock: Callable[[], float] = time.time) -> None:
         self.kinds = kinds
         self.objects: dict[tuple[str, str, str], Json] = {}
-        self.version = 0
+        self.version = 1
+        """As etcd counts: no object has the first one."""
         self.history: list[Change] = []
         self.forgotten = 0
         """The version up to which no watch can be continued any more."""
@@ -51,7 +56,6 @@ class Store:
         """By uid."""
         self.listeners: list[Callable[[Change], None]] = []
         self._clock = clock
-        self._uids = 0
 
     def commit(self, type_: str, place: Place, value: Json) -> Json:
         """Make a new state of an object the current one and tell everybody; `value` must be the caller's own."""
@@ -89,9 +93,8 @@ class Store:
         self.history.clear()
 
     def next_uid(self) -> str:
-        """A uid nobody had before."""
-        self._uids += 1
-        return f"uid-{self._uids}"
+        """A uid nobody had before, in this cluster or any other."""
+        return f"uid-{next(_uids)}"
 
     def now(self, later: float = 0.0) -> str:
         """The time of this server, or so many seconds later, as objects carry it."""

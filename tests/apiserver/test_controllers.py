@@ -103,7 +103,13 @@ async def test_a_kind_is_served_as_long_as_its_definition_is_there() -> None:
         await client.create(SHADOW_PODS, {"metadata": {"name": "web"}, "spec": {}}, "demo")
         answer = await client.request("GET", "/apis/offloading.liqo.io/v1beta1")
         assert b'"shadowpods/status"' in answer.body
+        await client.create(
+            SHADOW_PODS, {"metadata": {"name": "held", "finalizers": ["x/y"]}, "spec": {}}, "demo"
+        )
         await client.delete(CRDS, crd["metadata"]["name"])
+        assert [one.metadata.name for one in (await client.list(SHADOW_PODS)).items] == ["held"]
+        await client.patch(SHADOW_PODS, "held", {"metadata": {"finalizers": None}}, "demo")
         with pytest.raises(errors.NotFound):
             await client.list(SHADOW_PODS)
+    assert not api.named("customresourcedefinitions")
     assert not [place for place in api.objects if place[0] == "shadowpods"]

@@ -59,7 +59,7 @@ async def test_a_list_in_pages_is_one_state_until_it_is_forgotten() -> None:
         rest = [page async for page in pages]
         found = [one.metadata.name for page in (first, *rest) for one in page.items]
         assert found == list("abcde")
-        assert {page.resource_version for page in (first, *rest)} == {"5"}
+        assert {page.resource_version for page in (first, *rest)} == {"6"}
         pages = client.pages(CONFIG_MAPS, size=2)
         await anext(pages)
         api.expire()

@@ -115,6 +115,14 @@ def test_what_cannot_be_honoured_is_one_error_that_says_what_to_do(
     assert mend in error
 
 
+def test_a_namespace_or_a_duration_that_cannot_be_is_told_before_any_cluster_is_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent")
+    assert "kube-system" in refused(capsys, "--namespace", "kube-system", code=1)
+    assert '"soon"' in refused(capsys, "--timeout", "soon")
+
+
 def test_a_secret_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
     assert "hush" not in refused(capsys, "eks", "--secret-access-key", "hush")
 

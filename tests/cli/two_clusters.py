@@ -6,36 +6,16 @@ import base64
 import contextlib
 import io
 from collections.abc import AsyncIterator
-from typing import Any
 
-from isthmus.cli.cluster import Cluster
 from isthmus.cli.network_check import plan_tunnel, read_ranges
 from isthmus.cli.network_connect import join_networks
 from isthmus.cli.network_plan import NetworkWish
 from isthmus.cli.preflight import Pair
 from isthmus.cli.progress import Progress
 from isthmus.cli.waiting import Deadline
-from isthmus.kube.client import Client
-from isthmus.kube.credentials import Credentials
-from tests.kube.fake import Exchange, FakeServer
-from tests.network.api_server import KINDS, ApiServer, Json, Place
+from tests.apiserver import Admission, ApiServer, Change, Json, Place, StatusError, commanded
+from tests.kube.fake import Exchange
 
-NETWORKING = "networking.liqo.io/v1beta1"
-KINDS.update(
-    {
-        "gatewayservers": (NETWORKING, "GatewayServer"),
-        "gatewayclients": (NETWORKING, "GatewayClient"),
-        "publickeies": (NETWORKING, "PublicKey"),
-        "connections": (NETWORKING, "Connection"),
-        "internalfabrics": (NETWORKING, "InternalFabric"),
-        "wggatewayservers": (NETWORKING, "WgGatewayServer"),
-        "wggatewayclients": (NETWORKING, "WgGatewayClient"),
-        "wggatewayservertemplates": (NETWORKING, "WgGatewayServerTemplate"),
-        "wggatewayclienttemplates": (NETWORKING, "WgGatewayClientTemplate"),
-        "deployments": ("apps/v1", "Deployment"),
-        "secrets": ("v1", "Secret"),
-    }
-)
 PEER = "liqo.io/remote-cluster-id"
 GATEWAY = {"networking.liqo.io/component": "gateway"}
 
@@ -46,7 +26,6 @@ class Site(ApiServer):
     def __init__(self, name: str, pods: str) -> None:
         super().__init__()
         self.name = name
-        self.methods: set[str] = set()
         self.refusal = ""
         """What the controller says of a gateway it cannot make; "" makes it."""
         self.lack = ""
@@ -55,6 +34,8 @@ class Site(ApiServer):
         """A node port that another Service has."""
         self.rejection: Json = {}
         """The condition of a Configuration that is not accepted."""
+        self.seen: Json = {}
+        """The ranges peers are seen under; {} sees them as they are."""
         self.load_balancer = "192.0.2.1"
         """The address load balancers get; "" for a cluster without."""
         self.connection = "Connected"
@@ -64,71 +45,39 @@ class Site(ApiServer):
         for side in ("server", "client"):
             metadata = {"name": f"wireguard-{side}", "namespace": "liqo"}
             self.create(f"wggateway{side}templates", {"metadata": metadata})
+        self.admission.append(self._allocate)
+        self.respond(self._tell_faults, when=lambda request: request.path.endswith("/proxy/faults"))
+        self.on_change(self._react)
 
-    async def handle(self, exchange: Exchange) -> None:
-        if exchange.path.endswith("/proxy/faults"):
-            await exchange.respond(200, self.lack.encode())
-        elif exchange.query.get("dryRun"):
-            await self._try_port(exchange)
-        else:
-            await super().handle(exchange)
+    async def _tell_faults(self, exchange: Exchange) -> None:
+        await exchange.respond(200, self.lack.encode())
 
-    async def _try_port(self, exchange: Exchange) -> None:
-        (port,) = exchange.json()["spec"]["ports"]
-        if port["nodePort"] == self.taken_port:
-            said = f"spec.ports[0].nodePort: Invalid value: {self.taken_port}: provided port is already allocated"
-            await exchange.fail(422, "Invalid", said)
-        else:
-            await exchange.respond(201, exchange.json())
+    def _allocate(self, review: Admission) -> None:
+        for port in (review.object or {}).get("spec", {}).get("ports", ()):
+            if review.place.plural == "services" and port.get("nodePort", 0) == self.taken_port != 0:
+                said = f"spec.ports[0].nodePort: Invalid value: {self.taken_port}: provided port is already allocated"
+                raise StatusError(422, "Invalid", said)
 
-    async def _act(self, exchange: Exchange, place: Place, subresource: str) -> Json:
-        plural, namespace, name = place
-        self.methods.add(exchange.method)
-        if exchange.method == "GET" and not name:
-            return {"items": self._list(plural, namespace, exchange.query), "metadata": {}}
-        if exchange.method == "PUT":
-            body = exchange.json()
-            status = self.objects[place].get("status")
-            value = self.merge(plural, namespace, name, body)
-            # A merge keeps what a replacement drops; only specs are replaced here.
-            value["spec"], value["status"] = body["spec"], status or {}
-        else:
-            value = await super()._act(exchange, place, subresource)
-        if exchange.method in ("POST", "PUT"):
-            self._react(plural, self.objects.get((plural, namespace, body_name(value))) or value)
-        return value
+    def _react(self, change: Change) -> None:
+        if change.type == "DELETED":
+            return
+        if change.place.plural == "configurations":
+            self._assign(change.new)
+        elif change.place.plural in ("gatewayservers", "gatewayclients"):
+            self._make(change.place.plural, change.new)
+        elif change.place.plural == "publickeies":
+            self._connect(change.new)
 
-    def _list(self, plural: str, namespace: str, query: dict[str, str]) -> list[Json]:
-        found = [
-            value
-            for (kind, place, _), value in self.objects.items()
-            if kind == plural and namespace in ("", place)
-        ]
-        if uid := query.get("fieldSelector", "").partition("involvedObject.uid=")[2]:
-            found = [one for one in found if one["involvedObject"]["uid"] == uid]
-        label, _, wanted = query.get("labelSelector", "").partition("=")
-        if " in " not in label:
-            found = [
-                one
-                for one in found
-                if not label
-                or one["metadata"].get("labels", {}).get(label) in ((wanted,) if wanted else (True,))
-            ]
-        return found
-
-    def _react(self, plural: str, written: Json) -> None:
-        if plural == "configurations":
-            self._assign(written)
-        elif plural in ("gatewayservers", "gatewayclients"):
-            self._make(plural, written)
-        elif plural == "publickeies":
-            self._connect(written)
+    def _tell(self, plural: str, about: Json, status: Json) -> None:
+        meta = about["metadata"]
+        place = Place(plural, meta["namespace"], meta["name"])
+        self.writer.patch(place, lambda old: {**old, "status": status})
 
     def _assign(self, written: Json) -> None:
         condition = {"type": "NetworkCIDRsConfigured", "status": "True"} | self.rejection
         condition["observedGeneration"] = written["metadata"]["generation"]
-        remote = {} if self.rejection else written["spec"]["remote"]
-        written["status"] = {"remote": remote, "conditions": [condition]}
+        remote = {} if self.rejection else self.seen or written["spec"]["remote"]
+        self._tell("configurations", written, {"remote": remote, "conditions": [condition]})
 
     def _make(self, plural: str, written: Json) -> None:
         meta = written["metadata"]
@@ -152,11 +101,12 @@ class Site(ApiServer):
             key = base64.b64encode(f"{self.name}-{self.version:04}".encode().ljust(32, b".")).decode()
             self.create("deployments", {"metadata": dict(owned), "status": {"readyReplicas": 1}})
             self.create("secrets", {"metadata": dict(owned), "data": {"publicKey": key, "privateKey": "x"}})
-        written["status"] = {"secretRef": {"name": owned["name"]}}
+        status: Json = {"secretRef": {"name": owned["name"]}}
         if plural == "gatewayservers":
-            self._expose(written, owned)
+            status |= self._expose(written, owned)
+        self._tell(plural, written, status)
 
-    def _expose(self, written: Json, owned: Json) -> None:
+    def _expose(self, written: Json, owned: Json) -> Json:
         endpoint = written["spec"]["endpoint"]
         spec = {"type": endpoint["serviceType"], "ports": [{"port": endpoint["port"], "protocol": "UDP"}]}
         if ("services", owned["namespace"], owned["name"]) not in self.objects:
@@ -164,8 +114,9 @@ class Site(ApiServer):
         balanced = endpoint["serviceType"] == "LoadBalancer"
         address = self.load_balancer if balanced else "192.0.2.2"
         port = endpoint["port"] if balanced else endpoint.get("nodePort", 30500)
-        if address:
-            written["status"]["endpoint"] = {"addresses": [address], "port": port, "protocol": "UDP"}
+        if not address:
+            return {}
+        return {"endpoint": {"addresses": [address], "port": port, "protocol": "UDP"}}
 
     def _connect(self, key: Json) -> None:
         meta = key["metadata"]
@@ -175,31 +126,24 @@ class Site(ApiServer):
                 "namespace": meta["namespace"],
                 "name": place[2],
                 "labels": {PEER: meta["labels"][PEER]},
-                "ownerReferences": meta["ownerReferences"],
+                "ownerReferences": meta.get("ownerReferences", []),
             }
             self.create("connections", {"metadata": metadata, "status": {"value": self.connection}})
 
     def one(self, plural: str) -> Json:
         """The only object of a kind."""
-        (found,) = [value for (kind, _, _), value in self.objects.items() if kind == plural]
+        (found,) = self.list(plural)
         return found
-
-
-def body_name(value: Json) -> str:
-    """The name of an object, "" for a Status."""
-    return str(value.get("metadata", {}).get("name", ""))
 
 
 @contextlib.asynccontextmanager
 async def paired(local: Site, remote: Site) -> AsyncIterator[Pair]:
     """The two as a command has them once it knows their ids."""
-    async with contextlib.AsyncExitStack() as stack:
-        clusters: list[Any] = []
-        for site, side in ((local, "local"), (remote, "remote")):
-            server = await stack.enter_async_context(FakeServer(site.handle))
-            client = await stack.enter_async_context(Client(Credentials(server.url), attempts=1))
-            clusters.append(Cluster(client, side, "liqo", site.name))  # type: ignore[arg-type]
-        yield Pair(clusters[0], clusters[1], f"liqo-tenant-{remote.name}", f"liqo-tenant-{local.name}")
+    async with (
+        commanded(local, "local", local.name) as one,
+        commanded(remote, "remote", remote.name) as other,
+    ):
+        yield Pair(one, other, f"liqo-tenant-{remote.name}", f"liqo-tenant-{local.name}")
 
 
 async def join(local: Site, remote: Site, wish: NetworkWish | None = None) -> str:

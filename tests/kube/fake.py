@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -97,6 +98,7 @@ class FakeServer:
     _server: asyncio.Server | None = None
     _arrival: asyncio.Condition = field(default_factory=asyncio.Condition)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def __aenter__(self) -> FakeServer:
         if self._server is None:
@@ -111,6 +113,16 @@ class FakeServer:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def accept(self, sock: socket.socket) -> None:
+        """Serve a connection that somebody else made."""
+
+        async def serve() -> None:
+            await self._serve(*await asyncio.open_connection(sock=sock))
+
+        task = asyncio.create_task(serve())
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
     async def stop(self) -> None:
         """Vanish as a killed process does: everything is closed at once."""
         if self._server is not None:
@@ -119,7 +131,7 @@ class FakeServer:
         for writer in list(self._writers):
             writer.transport.abort()
         for _ in range(50):
-            if not self._writers:
+            if not self._writers and not self._serving:
                 break
             await asyncio.sleep(0.01)
 

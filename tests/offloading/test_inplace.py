@@ -33,6 +33,7 @@ from isthmus.offloading.pods.twin import RemotePod, Shadow
 from isthmus.offloading.quota.ledger import amounts_of
 from isthmus.offloading.shadowpod.forge import PodPhase, forge_pod, plan_metadata
 from isthmus.offloading.shadowpod.inplace import ChangeKeeper, plan_steps
+from tests.apiserver.patches import merge_patch, strategic_patch
 from tests.offloading.pods.test_shadow_pod import IDENTITY, make_pod
 
 SMALL, LARGE = {"requests": {"cpu": "100m"}}, {"requests": {"cpu": "2"}, "limits": {"cpu": "3"}}
@@ -70,19 +71,6 @@ def decoded(manifest: dict[str, Any], type_: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(manifest), type=type_)
 
 
-def merge(target: Any, patch: Any) -> Any:
-    """RFC 7386."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merge(result.get(key), value)
-    return result
-
-
 def made() -> dict[str, Any]:
     """The ShadowPod as it was created."""
     manifest = forge_shadow_pod(make_pod(SPEC), "demo-rome", Terms(IDENTITY, OffloadingPatch()))
@@ -98,18 +86,11 @@ def running(shadow: dict[str, Any]) -> dict[str, Any]:
 
 
 def apply_strategic(pod: dict[str, Any], patch: dict[str, Any]) -> None:
-    """As far as the patches here go: lists of named things are merged by name, other lists replaced."""
-    for key, value in patch["spec"].items():
-        if key in ("containers", "initContainers", "ephemeralContainers"):
-            present = {each["name"]: each for each in pod["spec"].get(key, [])}
-            for each in value:
-                merged = merge(present.get(each["name"], {}), each)
-                if "resources" in merged:
-                    merged["resources"] = {k: v for k, v in merged["resources"].items() if v}
-                present[each["name"]] = merged
-            pod["spec"][key] = list(present.values())
-        else:
-            pod["spec"][key] = value
+    """As an API server does, whose typed resources have no empty maps."""
+    pod["spec"] = strategic_patch(pod["spec"], patch["spec"])
+    for container in (*pod["spec"]["containers"], *pod["spec"].get("initContainers", ())):
+        if "resources" in container:
+            container["resources"] = {k: v for k, v in container["resources"].items() if v}
 
 
 ONE_CHANGE = [
@@ -134,7 +115,7 @@ def test_a_change_reaches_the_remote_pod(changes: dict[str, Any], subresources: 
     patch = plan_change(
         decoded(before, ShadowPod), mutable_part(msgspec.Raw(msgspec.json.encode(spec))), OffloadingPatch()
     )
-    after = merge(before, patch)
+    after = merge_patch(before, patch)
     steps = plan_steps(decoded(after, ShadowPod), decoded(pod, Pod))
     assert {step.subresource for step in steps} == subresources
     for step in steps:
@@ -170,7 +151,7 @@ def test_after_any_changes_a_pod_made_anew_is_the_one_that_was_changed(history: 
     pod = running(shadow)
     for changes in history:
         part = mutable_part(msgspec.Raw(msgspec.json.encode(changed(**changes))))
-        shadow = merge(shadow, plan_change(decoded(shadow, ShadowPod), part, OffloadingPatch()))
+        shadow = merge_patch(shadow, plan_change(decoded(shadow, ShadowPod), part, OffloadingPatch()))
         for step in plan_steps(decoded(shadow, ShadowPod), decoded(pod, Pod)):
             apply_strategic(pod, step.patch)
     again = running(shadow)
@@ -196,10 +177,10 @@ def test_nobody_is_asked_about_a_pod_that_is_as_it_was_made() -> None:
 def test_what_is_resized_counts_as_such() -> None:
     shadow = made()
     part = mutable_part(msgspec.Raw(msgspec.json.encode(changed(resources=LARGE))))
-    after = merge(shadow, plan_change(decoded(shadow, ShadowPod), part, OffloadingPatch()))
+    after = merge_patch(shadow, plan_change(decoded(shadow, ShadowPod), part, OffloadingPatch()))
     assert amounts_of(decoded(shadow, ShadowPod))["cpu"] == 100_000_000
     assert amounts_of(decoded(after, ShadowPod))["cpu"] == 2_000_000_000
-    broken = merge(after, {"metadata": {"annotations": {CHANGES: "{"}}})
+    broken = merge_patch(after, {"metadata": {"annotations": {CHANGES: "{"}}})
     assert resized_spec(decoded(broken, ShadowPod)) is not None
     assert amounts_of(decoded(broken, ShadowPod))["cpu"] == 100_000_000, "what cannot be read is not applied"
 
@@ -220,7 +201,7 @@ class Remote:
         self.requests.append("patch")
         if self.refusal:
             raise self.refusal
-        self.shadow = merge(self.shadow, patch)
+        self.shadow = merge_patch(self.shadow, patch)
         self.shadow["metadata"]["generation"] += "spec" in patch
 
 
@@ -307,7 +288,7 @@ def test_what_the_provider_refuses_is_an_event_and_is_not_marked_as_done() -> No
     part = mutable_part(
         msgspec.Raw(msgspec.json.encode(changed(image="web:2", ephemeralContainers=[DEBUGGER])))
     )
-    after = merge(shadow, plan_change(decoded(shadow, ShadowPod), part, OffloadingPatch()))
+    after = merge_patch(shadow, plan_change(decoded(shadow, ShadowPod), part, OffloadingPatch()))
 
     class Client:
         refuse = True

@@ -6,33 +6,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from isthmus import peering
 from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options
 from isthmus.network.summaries import NetworkSummaries
-from tests.network import api_server
-from tests.network.api_server import ApiServer, Json, running
+from tests.apiserver import ApiServer, Json, running
 
 NETWORKING = "networking.liqo.io/v1beta1"
 TNS = "liqo-tenant-milan"
 PEER = {"liqo.io/remote-cluster-id": "milan"}
-
-
-@pytest.fixture(autouse=True)
-def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    more = {
-        "foreignclusters": ("core.liqo.io/v1beta1", "ForeignCluster"),
-        "tenants": ("authentication.liqo.io/v1beta1", "Tenant"),
-        "secrets": ("v1", "Secret"),
-        "nodes": ("v1", "Node"),
-        "connections": (NETWORKING, "Connection"),
-        "gatewayclients": (NETWORKING, "GatewayClient"),
-    }
-    for plural, kind in more.items():
-        monkeypatch.setitem(api_server.KINDS, plural, kind)
 
 
 def setup(manager: Manager, options: Options) -> None:
@@ -70,7 +54,7 @@ async def test_a_joined_network_makes_a_peer_and_its_tunnel_is_told() -> None:
         api.create("gatewayclients", about_milan("milan", spec={}))
         api.create("connections", about_milan("gw-milan", spec={"type": "Client"}))
         for value, status in (("Connecting", "Pending"), ("Connected", "Established"), ("Error", "Error")):
-            api.merge("connections", TNS, "gw-milan", {"status": {"value": value}}, status=True)
+            api.merge("connections", TNS, "gw-milan", {"status": {"value": value}})
             await api.until(partial(connection_is, status))
 
 

@@ -19,10 +19,8 @@ from isthmus.peering.keys import ClusterKeys
 from isthmus.peering.peer_tasks import is_needed
 from isthmus.peering.peers import DELETION_BOUND, Peers
 from isthmus.peering.replication_release import ReleaseReconciler
-from isthmus.peering.tenants import TenantReconciler
-from tests.network import api_server
-from tests.network.api_server import ApiServer, Json, running
-from tests.network.gateways.api import selected
+from isthmus.peering.tenants import DISMISSAL_BOUND, TenantReconciler
+from tests.apiserver import ApiServer, Json, running
 
 from .objects import decode
 
@@ -30,24 +28,6 @@ AUTHENTICATION, OFFLOADING = "authentication.liqo.io/v1beta1", "offloading.liqo.
 RBAC = "rbac.authorization.k8s.io/v1"
 TNS = "liqo-tenant-rome"
 COPY = {"liqo.io/originID": "rome", "liqo.io/replicated": "true"}
-
-
-@pytest.fixture(autouse=True)
-def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    more = {
-        "tenants": (AUTHENTICATION, "Tenant"),
-        "identities": (AUTHENTICATION, "Identity"),
-        "resourceslices": (AUTHENTICATION, "ResourceSlice"),
-        "renews": (AUTHENTICATION, "Renew"),
-        "namespacemaps": (OFFLOADING, "NamespaceMap"),
-        "foreignclusters": ("core.liqo.io/v1beta1", "ForeignCluster"),
-        "secrets": ("v1", "Secret"),
-        "rolebindings": (RBAC, "RoleBinding"),
-        "clusterrolebindings": (RBAC, "ClusterRoleBinding"),
-    }
-    for plural, kind in more.items():
-        monkeypatch.setitem(api_server.KINDS, plural, kind)
-    monkeypatch.setattr(api_server, "_selected", selected)
 
 
 def context_of(manager: Manager, own_id: str) -> Context:
@@ -107,11 +87,13 @@ async def test_what_the_consumer_makes_before_it_is_locked_out_goes_too(
 
 
 async def test_a_tenant_does_not_wait_for_what_cannot_be_deleted() -> None:
-    api = ApiServer()
+    api = ApiServer(clock=lambda: time.time() - DISMISSAL_BOUND)
     consumer(api)
+    api.merge("resourceslices", TNS, "milan", {"metadata": {"finalizers": ["of-somebody/away"]}})
     async with running(api, tenants):
-        api.delete("tenants", TNS, "rome")  # Months ago, by the clock of this server.
+        api.delete("tenants", TNS, "rome")
         await api.until(lambda: api.get("tenants", TNS, "rome") is None)
+    assert api.named("resourceslices") == {"ours", "milan"}
     assert not api.named("rolebindings")
 
 

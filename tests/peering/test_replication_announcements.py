@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from isthmus.api.authentication import RESOURCE_SLICES
-from isthmus.kube.client import Client
-from isthmus.kube.credentials import Credentials
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import RawObject
 from isthmus.kube.options import Options
@@ -22,10 +20,7 @@ from isthmus.peering.keys import ClusterKeys
 from isthmus.peering.peers import Peer
 from isthmus.peering.replication import Replicator, Route
 from isthmus.peering.replication_plans import MAXIMUM_ANNOUNCEMENT, plan_announcement
-from tests.kube.fake import FakeServer
-from tests.network import api_server
-from tests.network.api_server import ApiServer
-from tests.network.gateways.api import selected
+from tests.apiserver import ApiServer, connected
 
 from .objects import decode
 
@@ -56,11 +51,7 @@ def annotate(api: ApiServer, namespace: str, **annotations: str | None) -> None:
 @asynccontextmanager
 async def replicating(two: Two, own_id: str = "rome", remote_namespace: str = THERE) -> AsyncIterator[None]:
     """The replicator from rome to milan, until the end of the block."""
-    async with AsyncExitStack() as stack:
-        servers = [await stack.enter_async_context(FakeServer(one.handle)) for one in (two.rome, two.milan)]
-        local, remote = [
-            await stack.enter_async_context(Client(Credentials(one.url), attempts=1)) for one in servers
-        ]
+    async with connected(two.rome) as local, connected(two.milan) as remote:
         manager, options = Manager(local), Options(cluster_id=own_id)
         context = Context(local, manager.events, options, ClusterKeys(local, options))
         kind = RESOURCE_SLICES.view(RawObject)
@@ -75,8 +66,6 @@ async def replicating(two: Two, own_id: str = "rome", remote_namespace: str = TH
             with contextlib.suppress(asyncio.CancelledError):
                 await task
             await manager.informers.close()
-            for server in servers:
-                await server.stop()
 
 
 def share_slice(api: ApiServer, **annotations: str) -> None:
@@ -98,13 +87,6 @@ async def replicated() -> AsyncIterator[Two]:
     share_slice(two.rome, **{CONSUMER: "ours", PROVIDER: "left by an earlier provider"})
     async with replicating(two):
         yield two
-
-
-@pytest.fixture(autouse=True)
-def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = ("authentication.liqo.io/v1beta1", "ResourceSlice")
-    monkeypatch.setitem(api_server.KINDS, "resourceslices", kind)
-    monkeypatch.setattr(api_server, "_selected", selected)
 
 
 async def test_each_sides_word_reaches_the_other_and_no_other_annotation_does() -> None:

@@ -75,7 +75,7 @@ def test_what_is_kept_of_an_endpoint() -> None:
     [told] = translate([local], around(), direct=False).endpoints
     assert to_builtins(told) == {
         "addresses": ["10.244.1.7"],
-        "conditions": {"ready": False},
+        "conditions": {"ready": False, "serving": True, "terminating": True},
         "hostname": "web-0",
         "nodeName": "rome",
         "zone": "a",

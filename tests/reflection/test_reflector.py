@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from isthmus.api import labels
-from isthmus.kube.objects import Key, Manifest
+from isthmus.kube.informer import InformerSet
+from isthmus.kube.objects import Manifest
 from isthmus.reflection import ReflectionSession, setup_namespace
-from tests.reflection.memory import MemoryCluster
+from tests.apiserver import ApiServer, connected, running
 
 SLICES, SHADOWS = "endpointslices", "shadowendpointslices"
 
@@ -41,39 +42,39 @@ def service(**metadata: Any) -> Manifest:
 
 
 @asynccontextmanager
-async def reflecting(home: MemoryCluster, provider: MemoryCluster, **settings: Any) -> AsyncIterator[None]:
+async def reflecting(home: ApiServer, provider: ApiServer, **settings: Any) -> AsyncIterator[None]:
     """Reflection of `shop`, until the end of the block."""
-    clusters: dict[str, Any] = {
-        "local_client": home,
-        "local_informers": home,
-        "events": home,
-        "remote_client": provider,
-        "remote_informers": provider,
-    }
     facts: dict[str, Any] = {
         "home_id": "rome",
         "provider_id": "milan",
         "node_name": "milan",
         "services": True,
     }
-    session = ReflectionSession(**(clusters | facts | settings))
-    task = asyncio.create_task(setup_namespace(session, "shop", "shop-rome"))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    async with running(home) as manager, connected(provider) as client:
+        local: dict[str, Any] = {
+            "local_client": manager.client,
+            "local_informers": manager.informers,
+            "events": manager.events,
+        }
+        informers = InformerSet(client)
+        remote: dict[str, Any] = {"remote_client": client, "remote_informers": informers}
+        session = ReflectionSession(**(local | remote | facts | settings))
+        task = asyncio.create_task(setup_namespace(session, "shop", "shop-rome"))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await informers.close()
 
 
-async def until(condition: Callable[[], Any]) -> Any:
-    async with asyncio.timeout(30):
-        while not (found := condition()):  # noqa: ASYNC110 -- the loop's time is simulated
-            await asyncio.sleep(0.01)
-    return found
+def faults(home: ApiServer) -> list[str]:
+    """What the user was told is not reflected."""
+    return home.events("FailedReflection")
 
 
-def home_cluster() -> MemoryCluster:
-    home = MemoryCluster()
+def home_cluster() -> ApiServer:
+    home = ApiServer()
     home.put("nodes", named("worker"))
     home.put("nodes", named("milan", labels={labels.REMOTE_CLUSTER_ID: "milan"}))
     home.put(
@@ -84,9 +85,9 @@ def home_cluster() -> MemoryCluster:
     return home
 
 
-def told(provider: MemoryCluster) -> list[str] | None:
+def told(provider: ApiServer) -> list[str] | None:
     """The addresses of the copy, None where there is none."""
-    found = provider.objects.get((SHADOWS, Key("shop-rome", "web-1")))
+    found = provider.get(SHADOWS, "shop-rome", "web-1")
     if found is None:
         return None
     return [address for one in found["spec"]["template"]["endpoints"] for address in one["addresses"]]
@@ -96,35 +97,33 @@ pytestmark = pytest.mark.looptime
 
 
 async def test_nothing_of_the_network_is_reflected_unless_a_session_asks() -> None:
-    home, provider = home_cluster(), MemoryCluster()
+    home, provider = home_cluster(), ApiServer()
     home.put(SLICES, slice_(*endpoints("10.244.1.7")))
     async with reflecting(home, provider, services=False):
         await asyncio.sleep(10)
     assert not provider.objects
-    watched = {informer.resource.plural for informer, _ in home.informers.values()}
-    assert watched == {"configmaps", "secrets", "pods"}
+    assert {one.plural for one in home.asked("watch")} == {"configmaps", "secrets", "pods"}
 
 
 async def test_endpoints_follow_and_those_without_an_address_join_as_they_get_one() -> None:
-    home, provider = home_cluster(), MemoryCluster()
+    home, provider = home_cluster(), ApiServer()
     async with reflecting(home, provider):
         home.put(SLICES, slice_(*endpoints("10.244.1.7"), *endpoints("192.0.2.1")))
-        await until(lambda: told(provider) == ["10.244.1.7"])
-        assert home.recorded == [], "an address may be about to come"
-        await until(lambda: home.recorded)
-        assert "192.0.2.1" in home.recorded[0][1]
+        await home.until(lambda: told(provider) == ["10.244.1.7"])
+        assert faults(home) == [], "an address may be about to come"
+        assert "192.0.2.1" in (await home.until(lambda: faults(home)))[0]
         home.put("ips", named("x", "shop", spec={"ip": "192.0.2.1"}, status={"ip": "10.70.0.9"}))
-        await until(lambda: told(provider) == ["10.244.1.7", "10.70.0.9"])
+        await home.until(lambda: told(provider) == ["10.244.1.7", "10.70.0.9"])
         home.put(SLICES, slice_(*endpoints("10.244.1.8")))
-        await until(lambda: told(provider) == ["10.244.1.8"])
-        home.remove(SLICES, "shop", "web-1")
-        await until(lambda: told(provider) is None)
-    assert len(home.recorded) == 1
-    assert {manager for verb, manager in provider.writes if verb == "apply"} == {"reflection.liqo.io"}
+        await home.until(lambda: told(provider) == ["10.244.1.8"])
+        home.delete(SLICES, "shop", "web-1")
+        await home.until(lambda: told(provider) is None)
+    assert len(faults(home)) == 1
+    assert {one.manager for one in provider.asked("apply")} == {"reflection.liqo.io"}
 
 
 async def test_following_is_no_repair_and_never_slows_down() -> None:
-    home, provider = home_cluster(), MemoryCluster()
+    home, provider = home_cluster(), ApiServer()
     addresses = [f"192.0.2.{number}" for number in range(1, 20)]
     home.put(SLICES, slice_(*endpoints(*addresses)))
     async with reflecting(home, provider):
@@ -136,37 +135,35 @@ async def test_following_is_no_repair_and_never_slows_down() -> None:
 
 
 async def test_endpoints_follow_their_nodes() -> None:
-    home, provider = home_cluster(), MemoryCluster()
+    home, provider = home_cluster(), ApiServer()
     async with reflecting(home, provider):
         home.put(SLICES, slice_(*endpoints("10.244.1.7", node="late"), *endpoints("10.73.0.5", node="milan")))
-        await until(lambda: told(provider) == [])
+        await home.until(lambda: told(provider) == [])
         home.put("nodes", named("late"))
-        await until(lambda: told(provider) == ["10.244.1.7"])
-        home.remove("nodes", "", "late")
-        await until(lambda: told(provider) == [])
+        await home.until(lambda: told(provider) == ["10.244.1.7"])
+        home.delete("nodes", "", "late")
+        await home.until(lambda: told(provider) == [])
 
 
 async def test_a_service_takes_its_endpoints_along() -> None:
-    home, provider = home_cluster(), MemoryCluster()
+    home, provider = home_cluster(), ApiServer()
     home.put(SLICES, slice_(*endpoints("10.244.1.7")))
-    copy = ("services", Key("shop-rome", "web"))
+    copy = ("services", "shop-rome", "web")
     async with reflecting(home, provider):
-        await until(lambda: told(provider) and copy in provider.objects)
+        await home.until(lambda: told(provider) and copy in provider.objects)
         home.put("services", service(annotations={labels.SKIP_REFLECTION: "true"}))
-        await until(lambda: told(provider) is None and copy not in provider.objects)
+        await home.until(lambda: told(provider) is None and copy not in provider.objects)
         home.put("services", service())
-        await until(lambda: told(provider) and copy in provider.objects)
+        await home.until(lambda: told(provider) and copy in provider.objects)
 
 
 async def test_what_is_there_already_is_left_alone() -> None:
-    home, provider = home_cluster(), MemoryCluster()
+    home, provider = home_cluster(), ApiServer()
     foreign = {labels.ORIGIN: "rome", labels.DESTINATION: "milan"}
     provider.put(SHADOWS, named("web-1", "shop-rome", labels=foreign, spec={}))
     async with reflecting(home, provider):
         home.put(SLICES, slice_(*endpoints("10.244.1.7")))
-        await until(lambda: home.recorded)
+        await home.until(lambda: faults(home))
         await asyncio.sleep(600)
-    assert provider.objects[SHADOWS, Key("shop-rome", "web-1")]["spec"] == {}
-    assert home.recorded == [
-        ("FailedReflection", "Not reflected: shop-rome/web-1 already exists at the provider")
-    ]
+    assert provider.objects[SHADOWS, "shop-rome", "web-1"]["spec"] == {}
+    assert faults(home) == ["Not reflected: shop-rome/web-1 already exists at the provider"]

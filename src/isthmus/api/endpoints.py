@@ -16,9 +16,12 @@ IPV4 = "IPv4"
 
 
 class EndpointConditions(Base, frozen=True, kw_only=True):
-    """Whether an endpoint takes traffic; None, the unknown, counts as yes."""
+    """Whether an endpoint takes traffic; None, the unknown, counts as yes but for `terminating`."""
 
     ready: bool | None = None
+    serving: bool | None = None
+    """Whether it answers, be it ending or not: where no endpoint is ready, those that end are used (KEP-1669)."""
+    terminating: bool | None = None
 
 
 class TargetReference(Base, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import field
 
+from isthmus.install.errors import listed
 from isthmus.install.ownership import FIELD_MANAGER, OWN_SELECTOR
 from isthmus.install.progress import Step
 from isthmus.install.served import prunable_resources, resource_of
@@ -106,10 +107,9 @@ async def wait_established(client: Client, manifests: list[Manifest], deadline: 
     definitions = CRDS.view(Definition)
 
     async def missing() -> str:
-        listed = await client.list(definitions, label_selector=OWN_SELECTOR)
-        served = {each.metadata.name for each in listed.items if _is_established(each)}
-        left = sorted(wanted - served)
-        return f"{left[0]} and {len(left) - 1} more" if left else ""
+        found = await client.list(definitions, label_selector=OWN_SELECTOR)
+        served = {each.metadata.name for each in found.items if _is_established(each)}
+        return listed(sorted(wanted - served), 1)
 
     return await wait_until(missing, deadline, step)
 
@@ -128,8 +128,8 @@ async def prune(client: Client, manifests: list[Manifest], namespace: str) -> in
     removed = 0
     for resource in prunable_resources():
         where = namespace if resource.namespaced else ""
-        listed = await client.list(resource, where, label_selector=OWN_SELECTOR)
-        for found in listed.items:
+        page = await client.list(resource, where, label_selector=OWN_SELECTOR)
+        for found in page.items:
             key = found.metadata
             if (resource.kind, key.namespace, key.name) not in wanted:
                 removed += await client.delete(resource, key.name, key.namespace, uid=key.uid)

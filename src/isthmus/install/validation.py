@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from functools import cache
 from typing import Any, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ _IMAGE = re.compile(
 )
 
 
+@cache
 def known_names(section: type[Section] = Values, prefix: str = "") -> dict[str, bool]:
     """The dotted name of every value, and whether it is a map with keys of the user's own."""
     found: dict[str, bool] = {}

@@ -7,7 +7,6 @@ its restart.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 from isthmus.install.progress import Step
@@ -18,15 +17,15 @@ LONGEST_PAUSE = 1.0
 
 
 class Deadline:
-    """The moment to give up; `seconds` is what was allowed in all."""
+    """The moment to give up, by the clock of the running event loop; `seconds` is what was allowed in all."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._end = time.monotonic() + seconds
+        self._end = asyncio.get_running_loop().time() + seconds
 
     def left(self) -> float:
         """Seconds until then, never below zero."""
-        return max(0.0, self._end - time.monotonic())
+        return max(0.0, self._end - asyncio.get_running_loop().time())
 
     def within(self, seconds: float) -> Deadline:
         """The same moment, or one `seconds` from now where that is earlier."""

@@ -298,14 +298,17 @@ OPERATIONS: dict[str, Callable[[Answer], Answer]] = {
 }
 
 
+def answer(request: Answer) -> Answer:
+    """Carry out one request; what it comes to, or `error`."""
+    try:
+        return OPERATIONS[request["operation"]](request)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        return {"error": str(error) or type(error).__name__}
+
+
 def main() -> None:
     """Carry out the one request on standard input."""
-    request = json.loads(sys.stdin.buffer.read())
-    try:
-        answer = OPERATIONS[request["operation"]](request)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        answer = {"error": str(error) or type(error).__name__}
-    sys.stdout.write(json.dumps(answer))
+    sys.stdout.write(json.dumps(answer(json.loads(sys.stdin.buffer.read()))))
 
 
 if __name__ == "__main__":

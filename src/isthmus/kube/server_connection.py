@@ -25,6 +25,8 @@ from isthmus.kube.upgrade import take_over
 logger = logging.getLogger(__name__)
 
 MAX_HEAD = 64 * 1024
+MAX_CERTIFIED_HEAD = (1 << 20) + 4096
+"""Of clients that have shown a certificate: what a kubelet, a Go server, takes. The words of an exec are in it."""
 MAX_AHEAD = 64 * 1024
 """Bytes read ahead while a request is being handled."""
 RECEIVE_TIME = 30.0
@@ -54,6 +56,7 @@ class ServerConnection(asyncio.Protocol):
     def __init__(self, handler: RouteHandler, max_body: int) -> None:
         self._handler = handler
         self._max_body = max_body
+        self._max_head = MAX_HEAD
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._incoming = _Incoming()
@@ -103,6 +106,8 @@ class ServerConnection(asyncio.Protocol):
         if tls is not None:
             # Only a verified certificate gets here: any other ends the handshake.
             self._certificate = tls.getpeercert(binary_form=True) or b""
+            if self._certificate:
+                self._max_head = MAX_CERTIFIED_HEAD
             subject = (tls.getpeercert() or {}).get("subject", ())
             self._subject = tuple((name, value) for names in subject for name, value in names)
         self._start_timer(RECEIVE_TIME)
@@ -145,8 +150,8 @@ class ServerConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._incoming.head_size += len(name) + len(value)
-        if self._incoming.head_size > MAX_HEAD:
-            self._refuse(431, f"the headers exceed {MAX_HEAD} bytes")
+        if self._incoming.head_size > self._max_head:
+            self._refuse(431, f"the headers exceed {self._max_head} bytes")
             return
         self._incoming.headers.append((name.decode("latin-1").lower(), value.decode("latin-1").strip()))
 
@@ -199,8 +204,8 @@ class ServerConnection(asyncio.Protocol):
         if began_before and self._head_open:
             # llhttp gathers a header's pieces without telling: what it holds is counted here.
             self._incoming.head_size += len(data)
-            if self._incoming.head_size > MAX_HEAD:
-                self._refuse(431, f"the headers exceed {MAX_HEAD} bytes")
+            if self._incoming.head_size > self._max_head:
+                self._refuse(431, f"the headers exceed {self._max_head} bytes")
 
     def _read_on(self) -> None:
         """The answer is out: take up what arrived meanwhile."""

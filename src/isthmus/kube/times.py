@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
+from datetime import datetime
 
 from isthmus.kube.objects import Object
 
@@ -11,7 +12,7 @@ def seconds_since(timestamp: str | None) -> float:
     """Seconds since an RFC 3339 time, 0 for none."""
     if not timestamp:
         return 0.0
-    return (datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds()
+    return time.time() - datetime.fromisoformat(timestamp).timestamp()
 
 
 def deleting_for(object_: Object) -> float:

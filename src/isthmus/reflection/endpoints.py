@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from isthmus.api.cidr import CIDR, parse_address, parse_cidr
-from isthmus.api.endpoints import Endpoint, EndpointConditions
+from isthmus.api.endpoints import Endpoint
 from isthmus.api.peer_ranges import PeerRanges, real_address
 
 REMOTE_KIND = "Remote"
@@ -121,12 +121,11 @@ def _is_pod(address: str, pod_cidrs: tuple[CIDR, ...]) -> bool:
 
 
 def forge_endpoint(endpoint: Endpoint, addresses: list[str], home_id: str) -> Endpoint:
-    """The endpoint as a provider has it: on a node named as our cluster, only ready or not (wire.md 8)."""
+    """The endpoint as a provider has it: on a node named as our cluster (wire.md 8)."""
     target = endpoint.target_ref
     return replace(
         endpoint,
         addresses=addresses,
-        conditions=EndpointConditions(ready=endpoint.conditions.ready),
         node_name=home_id,
         target_ref=None if target is None else replace(target, kind=f"{REMOTE_KIND}{target.kind or ''}"),
     )

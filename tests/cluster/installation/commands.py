@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tests.cluster.support import Cluster, isthmus
+from tests.cluster.support import Cluster, eventually, isthmus
+
+OURS = "app.kubernetes.io/managed-by=isthmus"
+APPLIED = (
+    "namespaces,customresourcedefinitions,configmaps,clusterroles,roles,serviceaccounts,clusterrolebindings,"
+    "rolebindings,services,runtimeclasses,deployments,daemonsets,mutatingwebhookconfigurations,"
+    "wggatewayservertemplates,wggatewayclienttemplates,vkoptionstemplates,validatingwebhookconfigurations,"
+    "validatingadmissionpolicies,validatingadmissionpolicybindings"
+)
 
 
 def install(cluster: Cluster, *arguments: str) -> str:
@@ -22,6 +30,21 @@ def refuse(cluster: Cluster, *arguments: str) -> str:
     return errors[0]
 
 
+def refuse_in_time(cluster: Cluster, *arguments: str, parts: tuple[str, ...]) -> None:
+    """A command that must fail after its time is up, and whose error must come to say all parts.
+
+    Again until then: on a busy machine there may be nothing to tell yet when a first short time is up.
+    """
+
+    errors = []
+
+    def says_all() -> bool:
+        errors.append(refuse(cluster, *arguments, "--timeout", "8s"))
+        return all(part in errors[-1] for part in parts)
+
+    eventually(says_all, within=60, what=f"an error with {parts}", instead=lambda: errors[-1])
+
+
 def uninstall(cluster: Cluster, *arguments: str) -> str:
     return isthmus("uninstall", "--skip-confirm", "--kubeconfig", str(cluster.kubeconfig), *arguments).stderr
 
@@ -35,3 +58,18 @@ def remains(cluster: Cluster) -> list[str]:
     )
     names = cluster.kubectl("get", kinds, "-o", "name").stdout.splitlines()
     return [name for name in names if "liqo" in name or "isthmus" in name]
+
+
+def versions(cluster: Cluster) -> dict[str, str]:
+    """The resourceVersion of every object that installation applied, by kind and name.
+
+    Of policies the generation: Kubernetes writes into their status when it has checked them.
+    """
+    return {
+        f"{item['kind']} {item['metadata']['name']}": str(
+            item["metadata"][
+                "generation" if item["kind"] == "ValidatingAdmissionPolicy" else "resourceVersion"
+            ]
+        )
+        for item in cluster.items(APPLIED, "-A", "-l", OURS)
+    }

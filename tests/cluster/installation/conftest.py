@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from isthmus import lab
-from tests.cluster.installation.commands import install, uninstall
+from tests.cluster.installation.commands import install, remains, uninstall, versions
 from tests.cluster.support import Cluster, isthmus, lab_cluster
 
 ENVIRONMENT = {"ISTHMUS_LAB_NAME": "install", "ISTHMUS_LAB_NETWORK": "10.214.0.0/16"}
@@ -33,7 +33,7 @@ def lab_apart(environment: dict[str, str]) -> Iterator[Cluster]:
             lab.down()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def small() -> Iterator[Cluster]:
     """One cluster with the image of Isthmus and nothing else."""
     with lab_apart(ENVIRONMENT) as cluster:
@@ -43,14 +43,25 @@ def small() -> Iterator[Cluster]:
 @pytest.fixture
 def empty(small: Cluster) -> Cluster:
     """The cluster with nothing of Isthmus in it."""
-    uninstall(small, "--purge")
+    if remains(small):
+        uninstall(small, "--purge")
     return small
 
 
+@pytest.fixture(scope="package")
+def as_installed() -> dict[str, str]:
+    """The versions of all objects as `installed_small` last left them."""
+    return {}
+
+
 @pytest.fixture
-def installed_small(small: Cluster) -> Cluster:
-    """The cluster with Isthmus in it, whatever the test before did."""
-    install(small, "--timeout", "120s")
+def installed_small(small: Cluster, as_installed: dict[str, str]) -> Cluster:
+    """The cluster with Isthmus in it as it is without any flag, whatever the test before did."""
+    there = small.get("deployment", "liqo-controller-manager", "-n", "liqo") is not None
+    if not there or versions(small) != as_installed:
+        install(small, "--timeout", "120s")
+        as_installed.clear()
+        as_installed.update(versions(small))
     return small
 
 

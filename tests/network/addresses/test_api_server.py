@@ -10,7 +10,7 @@ from isthmus.kube.options import Options
 from isthmus.network import ipam
 from isthmus.network.addresses import setup
 from isthmus.network.ipam import InstalledRanges, forge_networks
-from tests.network.api_server import ApiServer, Json, running
+from tests.apiserver import ApiServer, Json, running
 
 RANGES = InstalledRanges(pod_cidrs=["10.244.0.0/16"], service_cidr="10.96.0.0/12")
 PREINSTALLED = {labels.PREINSTALLED: "true"}

@@ -13,7 +13,7 @@ from isthmus.kube.options import Options
 from isthmus.network import ipam
 from isthmus.network.addresses.pods import OffloadedPod, PodAddresses, forge_pod_ip, owner_uid
 from isthmus.network.ipam import InstalledRanges, forge_networks
-from tests.network.api_server import ApiServer, Json, running
+from tests.apiserver import ApiServer, Json, running
 
 RANGES = InstalledRanges(pod_cidrs=["10.244.0.0/16"], service_cidr="10.96.0.0/12")
 
@@ -76,9 +76,9 @@ async def test_pod_that_moved_has_its_ip_made_anew_and_a_finished_one_has_none()
     api.create("pods", pod("web", "10.71.0.9"))
     async with running(api, ipam.setup, setup):
         await api.until(lambda: host_of(api, "web"))
-        api.merge("pods", "demo", "web", {"status": {"podIP": "10.72.3.3"}}, status=True)
+        api.merge("pods", "demo", "web", {"status": {"podIP": "10.72.3.3"}})
         await api.until(lambda: host_of(api, "web") == "10.72.3.3")
-        api.merge("pods", "demo", "web", {"status": {"phase": "Succeeded"}}, status=True)
+        api.merge("pods", "demo", "web", {"status": {"phase": "Succeeded"}})
         await api.until(lambda: host_of(api, "web") is None)
 
 

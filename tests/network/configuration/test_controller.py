@@ -10,7 +10,7 @@ from isthmus.api import labels
 from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options
 from isthmus.network import configuration, ipam
-from tests.network.api_server import ApiServer, Json, running
+from tests.apiserver import ApiServer, Json, running
 from tests.network.ipam.test_controllers import api_with_installation
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from isthmus.api.cidr import parse_cidr
-from tests.network.api_server import ApiServer, running
+from tests.apiserver import ApiServer, running
 from tests.network.configuration.test_controller import MODULES, announce, seen
 from tests.network.ipam.test_controllers import api_with_installation
 

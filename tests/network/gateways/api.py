@@ -1,4 +1,4 @@
-"""The API server of the network tests with what gateways need besides: their kinds, applies, any label selector."""
+"""A cluster as gateways find it, and what its users and its kubelets do to it."""
 
 from __future__ import annotations
 
@@ -7,33 +7,9 @@ from typing import Any
 import pytest
 
 from isthmus.network.gateways import TemplateValues, default_templates
-from tests.kube.fake import Exchange
-from tests.network import api_server
-from tests.network.api_server import ApiServer, Json, Place
+from tests.apiserver import ApiServer
 
 NETWORKING = "networking.liqo.io/v1beta1"
-KINDS = {
-    "gatewayservers": (NETWORKING, "GatewayServer"),
-    "gatewayclients": (NETWORKING, "GatewayClient"),
-    "wggatewayservers": (NETWORKING, "WgGatewayServer"),
-    "wggatewayclients": (NETWORKING, "WgGatewayClient"),
-    "wggatewayservertemplates": (NETWORKING, "WgGatewayServerTemplate"),
-    "wggatewayclienttemplates": (NETWORKING, "WgGatewayClientTemplate"),
-    "publickeies": (NETWORKING, "PublicKey"),
-    "resourceslices": ("authentication.liqo.io/v1beta1", "ResourceSlice"),
-    "connections": (NETWORKING, "Connection"),
-    "internalfabrics": (NETWORKING, "InternalFabric"),
-    "internalnodes": (NETWORKING, "InternalNode"),
-    "deployments": ("apps/v1", "Deployment"),
-    "pods": ("v1", "Pod"),
-    "namespaces": ("v1", "Namespace"),
-    "nodes": ("v1", "Node"),
-    "secrets": ("v1", "Secret"),
-    "serviceaccounts": ("v1", "ServiceAccount"),
-    "rolebindings": ("rbac.authorization.k8s.io/v1", "RoleBinding"),
-    "clusterrolebindings": ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
-    "servicemonitors": ("monitoring.coreos.com/v1", "ServiceMonitor"),
-}
 TNS = "liqo-tenant-milan"
 PEER = {"liqo.io/remote-cluster-id": "milan"}
 GATEWAY_LABELS = {
@@ -44,73 +20,10 @@ GATEWAY_LABELS = {
 }
 
 
-class GatewayApi(ApiServer):
-    """Takes an apply for a create where the object is not there; otherwise it merges."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.refused: dict[str, str] = {}
-        """Kinds whose applies are answered 422, and what is said."""
-        self.unserved: set[str] = set()
-
-    async def handle(self, exchange: Exchange) -> None:
-        plural = api_server._parts(exchange.path)[0]
-        if plural in self.refused and exchange.method == "PATCH":
-            await exchange.fail(422, "Invalid", self.refused[plural])
-        else:
-            await super().handle(exchange)
-
-    async def _act(self, exchange: Exchange, place: Place, subresource: str) -> Json:
-        if place[0] in self.unserved:
-            raise KeyError(place[0])
-        applied = exchange.headers.get("content-type", "").startswith("application/apply-patch")
-        if applied and place not in self.objects:
-            body = exchange.json()
-            body["metadata"].setdefault("namespace", place[1])
-            return self._collected(place, self.create(place[0], body))
-        return await super()._act(exchange, place, subresource)
-
-    def _collected(self, place: Place, value: Json) -> Json:
-        """Delete what was made for an owner that is gone, as the garbage collector does."""
-        owners = {owner["uid"] for owner in value["metadata"].get("ownerReferences", [])}
-        if owners and owners.isdisjoint(one["metadata"]["uid"] for one in self.objects.values()):
-            self.delete(*place)
-        return value
-
-    async def noticed(self) -> None:
-        """Look again whether what is waited for holds: something beside the objects changed."""
-        async with self._changed:
-            self._changed.notify_all()
-
-    def touched(self, plural: str, name: str, namespace: str = TNS) -> str:
-        """The version an object is at."""
-        return str(self.objects[plural, namespace, name]["metadata"]["resourceVersion"])
-
-
-def selected(value: Json, selector: str) -> bool:
-    """Label selectors of one or more terms."""
-    found = value["metadata"].get("labels", {})
-    for term in selector.split(",") if selector else ():
-        if "!=" in term:
-            label, _, wanted = term.partition("!=")
-            if found.get(label) == wanted:
-                return False
-        elif "=" in term:
-            label, _, wanted = term.partition("=")
-            if found.get(label) != wanted:
-                return False
-        elif term not in found:
-            return False
-    return True
-
-
 @pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> GatewayApi:
+def api() -> ApiServer:
     """A cluster with the default templates, the internal CIDR and one node."""
-    for plural, kind in KINDS.items():
-        monkeypatch.setitem(api_server.KINDS, plural, kind)
-    monkeypatch.setattr(api_server, "_selected", selected)
-    server = GatewayApi()
+    server = ApiServer()
     for template in default_templates(TemplateValues(image="isthmus:test", cluster_id="rome")):
         server.create(f"{template['kind'].lower()}s", template)
     server.create(
@@ -131,7 +44,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> GatewayApi:
     return server
 
 
-def add_node(api: GatewayApi, name: str, address: str, **labels: str) -> None:
+def add_node(api: ApiServer, name: str, address: str, **labels: str) -> None:
     """A Node as its kubelet makes it."""
     api.create(
         "nodes",
@@ -142,7 +55,7 @@ def add_node(api: GatewayApi, name: str, address: str, **labels: str) -> None:
     )
 
 
-def add_server(api: GatewayApi, name: str = "milan", **endpoint: Any) -> None:
+def add_server(api: ApiServer, name: str = "milan", **endpoint: Any) -> None:
     """A GatewayServer as `peer` writes it."""
     spec = {
         "serverTemplateRef": {
@@ -157,7 +70,7 @@ def add_server(api: GatewayApi, name: str = "milan", **endpoint: Any) -> None:
     api.create("gatewayservers", {"metadata": {"name": name, "namespace": TNS, "labels": PEER}, "spec": spec})
 
 
-def add_client(api: GatewayApi, name: str = "milan", addresses: tuple[str, ...] = ("203.0.113.9",)) -> None:
+def add_client(api: ApiServer, name: str = "milan", addresses: tuple[str, ...] = ("203.0.113.9",)) -> None:
     """A GatewayClient as `peer` writes it."""
     spec = {
         "clientTemplateRef": {
@@ -171,7 +84,7 @@ def add_client(api: GatewayApi, name: str = "milan", addresses: tuple[str, ...] 
     api.create("gatewayclients", {"metadata": {"name": name, "namespace": TNS, "labels": PEER}, "spec": spec})
 
 
-def run_pod(api: GatewayApi, address: str = "10.244.1.7", name: str = "gw-milan-0") -> None:
+def run_pod(api: ApiServer, address: str = "10.244.1.7", name: str = "gw-milan-0") -> None:
     """The gateway's pod as the scheduler and the kubelet would bring it up."""
     api.create(
         "pods",
@@ -181,3 +94,14 @@ def run_pod(api: GatewayApi, address: str = "10.244.1.7", name: str = "gw-milan-
             "status": {"phase": "Running", "podIP": address},
         },
     )
+
+
+def touched(api: ApiServer, plural: str, name: str, namespace: str = TNS) -> str:
+    """The version an object is at."""
+    return str(api.objects[plural, namespace, name]["metadata"]["resourceVersion"])
+
+
+def expose(api: ApiServer, port: int) -> None:
+    """Give the gateway's Service a node port, as the API server does."""
+    ports = api.objects["services", TNS, "gw-milan"]["spec"]["ports"]
+    api.merge("services", TNS, "gw-milan", {"spec": {"ports": [{**one, "nodePort": port} for one in ports]}})

@@ -10,28 +10,28 @@ from typing import Any
 import pytest
 
 from isthmus.network.gateways import setup
-from tests.network.api_server import running
+from tests.apiserver import ApiServer, running
 from tests.network.gateways.api import (
     GATEWAY_LABELS,
     PEER,
     TNS,
-    GatewayApi,
     add_client,
     add_node,
     add_server,
     run_pod,
+    touched,
 )
 
 
-def status(api: GatewayApi, plural: str, name: str = "milan") -> dict[str, Any]:
+def status(api: ApiServer, plural: str, name: str = "milan") -> dict[str, Any]:
     return (api.get(plural, TNS, name) or {}).get("status") or {}
 
 
-def refusals(api: GatewayApi) -> list[str]:
+def refusals(api: ApiServer) -> list[str]:
     return api.events("CannotBeMade") + api.events("Refused")
 
 
-async def test_a_server_gets_all_it_needs_and_tells_where_it_is(api: GatewayApi) -> None:
+async def test_a_server_gets_all_it_needs_and_tells_where_it_is(api: ApiServer) -> None:
     async with running(api, setup):
         add_server(api)
         await api.until(lambda: status(api, "gatewayservers").get("secretRef"))
@@ -55,7 +55,7 @@ async def test_a_server_gets_all_it_needs_and_tells_where_it_is(api: GatewayApi)
         assert "endpoint" not in status(api, "gatewayservers")
         run_pod(api)
         ingress = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.9"}]}}}
-        api.merge("services", TNS, "gw-milan", ingress, status=True)
+        api.merge("services", TNS, "gw-milan", ingress)
         told = await api.until(lambda: status(api, "gatewayservers").get("endpoint"))
         assert told == {"addresses": ["203.0.113.9"], "port": 51840, "protocol": "UDP"}
         told = await api.until(lambda: status(api, "gatewayservers").get("internalEndpoint"))
@@ -63,7 +63,7 @@ async def test_a_server_gets_all_it_needs_and_tells_where_it_is(api: GatewayApi)
         assert status(api, "gatewayservers")["serverRef"]["kind"] == "WgGatewayServer"
 
 
-async def test_a_client_keeps_its_pods_when_the_server_moves_and_has_no_service(api: GatewayApi) -> None:
+async def test_a_client_keeps_its_pods_when_the_server_moves_and_has_no_service(api: ApiServer) -> None:
     async with running(api, setup):
         add_client(api, addresses=("203.0.113.9", "gateway.example"))
         deployment = await api.until(lambda: api.get("deployments", TNS, "gw-milan"))
@@ -83,7 +83,7 @@ async def test_a_client_keeps_its_pods_when_the_server_moves_and_has_no_service(
         assert api.named("services") == set()
 
 
-async def test_everything_goes_with_the_gateway_and_the_shared_binding_with_the_last(api: GatewayApi) -> None:
+async def test_everything_goes_with_the_gateway_and_the_shared_binding_with_the_last(api: ApiServer) -> None:
     before = set(api.objects)
     async with running(api, setup):
         add_server(api)
@@ -97,7 +97,7 @@ async def test_everything_goes_with_the_gateway_and_the_shared_binding_with_the_
     assert left == set()
 
 
-async def test_a_restart_writes_nothing(api: GatewayApi) -> None:
+async def test_a_restart_writes_nothing(api: ApiServer) -> None:
     async with running(api, setup):
         add_server(api, serviceType="ClusterIP")
         run_pod(api)
@@ -116,11 +116,11 @@ async def test_a_restart_writes_nothing(api: GatewayApi) -> None:
         assert changed == []
 
 
-def status_of_node(api: GatewayApi) -> Any:
+def status_of_node(api: ApiServer) -> Any:
     return (api.get("internalnodes", "", "worker-1") or {}).get("status")
 
 
-async def test_what_is_deleted_behind_its_back_comes_back(api: GatewayApi) -> None:
+async def test_what_is_deleted_behind_its_back_comes_back(api: ApiServer) -> None:
     async with running(api, setup):
         add_server(api)
         await api.until(lambda: status(api, "gatewayservers").get("secretRef"))
@@ -139,7 +139,7 @@ async def test_what_is_deleted_behind_its_back_comes_back(api: GatewayApi) -> No
             )
 
 
-async def test_new_keys_bring_new_pods(api: GatewayApi) -> None:
+async def test_new_keys_bring_new_pods(api: ApiServer) -> None:
     async with running(api, setup):
         add_server(api)
         deployment = await api.until(lambda: api.get("deployments", TNS, "gw-milan"))
@@ -154,20 +154,20 @@ async def test_new_keys_bring_new_pods(api: GatewayApi) -> None:
         assert api.get("secrets", TNS, "gw-milan")
 
 
-async def test_objects_of_others_are_never_touched(api: GatewayApi) -> None:
+async def test_objects_of_others_are_never_touched(api: ApiServer) -> None:
     mine = {"metadata": {"name": "gw-milan", "namespace": TNS}, "spec": {"mine": True}}
     api.create("services", mine)
-    version = api.touched("services", "gw-milan")
+    version = touched(api, "services", "gw-milan")
     async with running(api, setup):
         add_server(api)
         told = await api.until(lambda: refusals(api))
         assert "Service gw-milan exists and was not made for this gateway" in told[0]
-        assert api.touched("services", "gw-milan") == version
+        assert touched(api, "services", "gw-milan") == version
         api.delete("gatewayservers", TNS, "milan")
     assert api.get("services", TNS, "gw-milan")
 
 
-async def test_a_peer_has_one_tunnel(api: GatewayApi) -> None:
+async def test_a_peer_has_one_tunnel(api: ApiServer) -> None:
     async with running(api, setup):
         add_server(api)
         await api.until(lambda: api.get("deployments", TNS, "gw-milan"))
@@ -189,7 +189,7 @@ async def test_a_peer_has_one_tunnel(api: GatewayApi) -> None:
     ],
 )
 async def test_unusable_keys_of_the_user_are_told(
-    api: GatewayApi, data: dict[str, int] | None, fault: str
+    api: ApiServer, data: dict[str, int] | None, fault: str
 ) -> None:
     if data is not None:
         encoded = {field: base64.b64encode(b"k" * size).decode() for field, size in data.items()}
@@ -202,17 +202,16 @@ async def test_unusable_keys_of_the_user_are_told(
         assert api.get("services", TNS, "gw-milan")  # The address may be found out meanwhile.
 
 
-async def test_a_refused_port_is_told_on_the_gateway(api: GatewayApi) -> None:
-    api.refused["services"] = (
-        "spec.ports[0].nodePort: Invalid value: 30000: provided port is already allocated"
-    )
+async def test_a_refused_port_is_told_on_the_gateway(api: ApiServer) -> None:
+    message = "spec.ports[0].nodePort: Invalid value: 30000: provided port is already allocated"
+    api.fail(422, "Invalid", message, times=None, verb="apply", plural="services")
     async with running(api, setup):
         add_server(api, serviceType="NodePort", nodePort=30000)
         told = await api.until(lambda: api.events("Refused"))
         assert "30000: provided port is already allocated" in told[0]
 
 
-async def test_the_type_of_the_service_can_change(api: GatewayApi) -> None:
+async def test_the_type_of_the_service_can_change(api: ApiServer) -> None:
     async with running(api, setup):
         add_server(api)
         run_pod(api)
@@ -226,7 +225,7 @@ async def test_the_type_of_the_service_can_change(api: GatewayApi) -> None:
         assert status(api, "gatewayservers")["endpoint"] == told
 
 
-async def test_a_template_that_is_repaired_is_used_at_once(api: GatewayApi) -> None:
+async def test_a_template_that_is_repaired_is_used_at_once(api: ApiServer) -> None:
     place = ("wggatewayservertemplates", "liqo", "wireguard-server")
     deployment = api.objects[place]["spec"]["template"]["spec"]["deployment"]
     broken = {"spec": {"template": {"spec": {"deployment": {"metadata": {"name": "{{ .Name | quote }}"}}}}}}
@@ -243,7 +242,7 @@ async def test_a_template_that_is_repaired_is_used_at_once(api: GatewayApi) -> N
         await api.until(lambda: api.get("deployments", TNS, "gw-milan"))
 
 
-async def test_what_stock_liqo_left_is_removed(api: GatewayApi) -> None:
+async def test_what_stock_liqo_left_is_removed(api: ApiServer) -> None:
     async with running(api, setup):
         add_server(api)
         await api.until(lambda: api.get("wggatewayservers", TNS, "milan"))
@@ -262,7 +261,7 @@ async def test_what_stock_liqo_left_is_removed(api: GatewayApi) -> None:
         )
 
 
-async def test_nodes_and_gateways_have_addresses_of_their_own_on_the_overlay(api: GatewayApi) -> None:
+async def test_nodes_and_gateways_have_addresses_of_their_own_on_the_overlay(api: ApiServer) -> None:
     configuration = {
         "metadata": {"name": "milan", "namespace": TNS, "labels": PEER},
         "spec": {"remote": {"cidr": {"pod": ["10.244.0.0/16"], "external": ["10.70.0.0/16"]}}},
@@ -299,8 +298,8 @@ async def test_nodes_and_gateways_have_addresses_of_their_own_on_the_overlay(api
         await api.until(lambda: api.named("internalnodes") == {"worker-1"})
 
 
-async def test_metrics_are_served_when_asked_for_even_where_nobody_watches_monitors(api: GatewayApi) -> None:
-    api.unserved.add("servicemonitors")
+async def test_metrics_are_served_when_asked_for_even_where_nobody_watches_monitors(api: ApiServer) -> None:
+    assert "servicemonitors" not in api.kinds
     place = ("wggatewayservertemplates", "liqo", "wireguard-server")
     metadata = {"name": "gw-{{ .Name }}-metrics", "namespace": "{{ .Namespace }}"}
     metrics = {
@@ -319,7 +318,7 @@ async def test_metrics_are_served_when_asked_for_even_where_nobody_watches_monit
         assert api.get("services", TNS, "gw-milan")
 
 
-async def test_being_killed_again_and_again_leaves_one_of_each(api: GatewayApi) -> None:
+async def test_being_killed_again_and_again_leaves_one_of_each(api: ApiServer) -> None:
     for pause in range(12):
         async with running(api, setup):
             if pause == 0:
@@ -338,7 +337,7 @@ async def test_being_killed_again_and_again_leaves_one_of_each(api: GatewayApi) 
         assert len(api.named(plural)) == 1, plural
 
 
-async def test_an_address_in_use_is_not_given_again_after_a_restart(api: GatewayApi) -> None:
+async def test_an_address_in_use_is_not_given_again_after_a_restart(api: ApiServer) -> None:
     async with running(api, setup):
         node = await api.until(lambda: api.get("internalnodes", "", "worker-1"))
     address = node["spec"]["interface"]["node"]["ip"]
@@ -355,7 +354,7 @@ async def test_an_address_in_use_is_not_given_again_after_a_restart(api: Gateway
     assert node["spec"]["interface"]["node"]["ip"] != address
 
 
-async def test_a_gateway_outside_its_peers_namespace_waits_for_it_to_be_made_one(api: GatewayApi) -> None:
+async def test_a_gateway_outside_its_peers_namespace_waits_for_it_to_be_made_one(api: ApiServer) -> None:
     peers = api.objects["namespaces", "", TNS]["metadata"]["labels"]
     api.merge("namespaces", "", TNS, {"metadata": {"labels": {"liqo.io/remote-cluster-id": "paris"}}})
     async with running(api, setup):

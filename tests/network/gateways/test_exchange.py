@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from isthmus.network.gateways import exchange, setup
-from tests.network.api_server import running
-from tests.network.gateways.api import NETWORKING, PEER, TNS, GatewayApi, add_client, add_server, run_pod
+from tests.apiserver import ApiServer, running
+from tests.network.gateways.api import NETWORKING, PEER, TNS, add_client, add_server, expose, run_pod, touched
 
 KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in range(1, 6)]
 CONSUMER, PROVIDER = "isthmus.liqo.io/consumer-network", "isthmus.liqo.io/provider-network"
 FOLLOWED = "isthmus.liqo.io/followed"
 
 
-def share_slice(api: GatewayApi, *, copy: bool = False, name: str = "slice") -> None:
+def share_slice(api: ApiServer, *, copy: bool = False, name: str = "slice") -> None:
     """A ResourceSlice towards the peer, or the copy of one of the peer's."""
     marks = {"liqo.io/replication": "true", "liqo.io/remoteID": "milan"}
     if copy:
@@ -30,13 +30,13 @@ def share_slice(api: GatewayApi, *, copy: bool = False, name: str = "slice") -> 
     api.create("resourceslices", {"metadata": {"name": name, "namespace": TNS, "labels": {**PEER, **marks}}})
 
 
-def add_key(api: GatewayApi, key: str) -> None:
+def add_key(api: ApiServer, key: str) -> None:
     meta = {"name": "milan", "namespace": TNS, "labels": PEER}
     api.create("publickeies", {"apiVersion": NETWORKING, "metadata": meta, "spec": {"publicKey": key}})
 
 
 def announce(
-    api: GatewayApi, annotation: str, key: str, *addresses: str, since: int = 1, name: str = "slice"
+    api: ApiServer, annotation: str, key: str, *addresses: str, since: int = 1, name: str = "slice"
 ) -> None:
     """What peering's replication carries over from the peer."""
     told: dict[str, Any] = {"publicKey": key, "since": since}
@@ -46,35 +46,30 @@ def announce(
     api.merge("resourceslices", TNS, name, patch)
 
 
-def expose(api: GatewayApi, port: int) -> None:
-    """Have the server's Service get that node port."""
-    api.merge("gatewayservers", TNS, "milan", {"spec": {"endpoint": {"nodePort": port}}})
-
-
-def notes(api: GatewayApi, plural: str, name: str) -> dict[str, str]:
+def notes(api: ApiServer, plural: str, name: str) -> dict[str, str]:
     return ((api.get(plural, TNS, name) or {}).get("metadata") or {}).get("annotations") or {}
 
 
-def said(api: GatewayApi, annotation: str) -> dict[str, Any]:
+def said(api: ApiServer, annotation: str) -> dict[str, Any]:
     text = notes(api, "resourceslices", "slice").get(annotation)
     return dict(json.loads(text)) if text else {}
 
 
-def endpoint(api: GatewayApi) -> dict[str, Any]:
+def endpoint(api: ApiServer) -> dict[str, Any]:
     return dict((api.get("gatewayclients", TNS, "milan") or {})["spec"]["endpoint"])
 
 
-def peer_key(api: GatewayApi) -> str:
+def peer_key(api: ApiServer) -> str:
     return str((api.get("publickeies", TNS, "milan") or {})["spec"]["publicKey"])
 
 
-async def made_key(api: GatewayApi) -> str:
+async def made_key(api: ApiServer) -> str:
     secret = await api.until(lambda: api.get("secrets", TNS, "gw-milan"))
     return str(secret["data"]["publicKey"])
 
 
 async def test_a_server_announces_its_key_and_where_it_is_and_again_when_that_changes(
-    api: GatewayApi,
+    api: ApiServer,
 ) -> None:
     async with running(api, setup):
         add_server(api, serviceType="NodePort")
@@ -96,7 +91,7 @@ async def test_a_server_announces_its_key_and_where_it_is_and_again_when_that_ch
         await api.until(lambda: not said(api, PROVIDER))
 
 
-async def test_a_client_follows_its_server(api: GatewayApi, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_follows_its_server(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange, "PAUSE", 0.05)
     async with running(api, setup):
         add_client(api)
@@ -116,7 +111,7 @@ async def test_a_client_follows_its_server(api: GatewayApi, monkeypatch: pytest.
     assert not api.events("NotFollowed")
 
 
-async def test_a_server_follows_its_clients_key_and_takes_no_endpoint(api: GatewayApi) -> None:
+async def test_a_server_follows_its_clients_key_and_takes_no_endpoint(api: ApiServer) -> None:
     async with running(api, setup):
         add_server(api)
         add_key(api, KEYS[0])
@@ -128,7 +123,7 @@ async def test_a_server_follows_its_clients_key_and_takes_no_endpoint(api: Gatew
         assert api.get("gatewayservers", TNS, "milan")["spec"]["endpoint"]["port"] == 51840  # type: ignore[index]
 
 
-async def test_what_a_user_set_is_left_and_told_once(api: GatewayApi) -> None:
+async def test_what_a_user_set_is_left_and_told_once(api: ApiServer) -> None:
     async with running(api, setup):
         add_client(api, addresses=("198.51.100.77",))  # --gw-client-address, in front of a NAT.
         add_key(api, KEYS[0])
@@ -142,7 +137,7 @@ async def test_what_a_user_set_is_left_and_told_once(api: GatewayApi) -> None:
         assert endpoint(api)["addresses"] == ["198.51.100.77"]
 
 
-async def test_a_peer_may_not_point_us_at_ourselves(api: GatewayApi) -> None:
+async def test_a_peer_may_not_point_us_at_ourselves(api: ApiServer) -> None:
     async with running(api, setup):
         add_client(api)
         add_key(api, KEYS[0])
@@ -156,7 +151,7 @@ async def test_a_peer_may_not_point_us_at_ourselves(api: GatewayApi) -> None:
 
 
 async def test_a_peer_that_changes_its_mind_all_the_time_is_followed_at_a_bounded_rate(
-    api: GatewayApi,
+    api: ApiServer,
 ) -> None:
     async with running(api, setup):
         add_client(api)
@@ -172,7 +167,7 @@ async def test_a_peer_that_changes_its_mind_all_the_time_is_followed_at_a_bounde
 
 
 async def test_of_two_slices_the_later_word_counts_and_nothing_goes_in_circles(
-    api: GatewayApi, monkeypatch: pytest.MonkeyPatch
+    api: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exchange, "PAUSE", 0.0)
     async with running(api, setup):
@@ -184,12 +179,12 @@ async def test_of_two_slices_the_later_word_counts_and_nothing_goes_in_circles(
         await api.until(lambda: FOLLOWED in notes(api, "publickeies", "milan"))
         announce(api, CONSUMER, KEYS[1], since=2, name="theirs")  # The other way is slow, or broken.
         await api.until(lambda: peer_key(api) == KEYS[1])
-        version = api.touched("publickeies", "milan")
+        version = touched(api, "publickeies", "milan")
         with pytest.raises(TimeoutError):
-            await api.until(lambda: api.touched("publickeies", "milan") != version, timeout=1)
+            await api.until(lambda: touched(api, "publickeies", "milan") != version, timeout=1)
 
 
-async def test_only_a_peers_own_tenant_namespace_is_heard(api: GatewayApi) -> None:
+async def test_only_a_peers_own_tenant_namespace_is_heard(api: ApiServer) -> None:
     api.merge("namespaces", "", TNS, {"metadata": {"labels": {"liqo.io/remote-cluster-id": "paris"}}})
     async with running(api, setup):
         add_client(api)

@@ -9,11 +9,11 @@ from isthmus.kube.reconcile import Controller
 from isthmus.network.gateways import setup
 from isthmus.network.gateways.objects import peer_of
 from isthmus.network.summaries import NetworkSummaries
-from tests.network.api_server import running
-from tests.network.gateways.api import PEER, TNS, GatewayApi, add_server
+from tests.apiserver import ApiServer, running, wake
+from tests.network.gateways.api import PEER, TNS, add_server
 
 
-async def test_each_step_of_a_connection_is_told(api: GatewayApi) -> None:
+async def test_each_step_of_a_connection_is_told(api: ApiServer) -> None:
     told: dict[str, dict[str, str]] = {}
 
     def summed_up(manager: Manager, options: Options) -> None:
@@ -21,7 +21,7 @@ async def test_each_step_of_a_connection_is_told(api: GatewayApi) -> None:
 
         async def reconcile(key: Key) -> None:
             told[key.name] = {type_: status for type_, status, _, _ in summaries.conditions(key.name)}
-            await api.noticed()
+            wake()
 
         controller = manager.add(Controller("summaries", reconcile))
         summaries.watch(controller, lambda object_: [Key("", peer_of(object_))])
@@ -30,7 +30,7 @@ async def test_each_step_of_a_connection_is_told(api: GatewayApi) -> None:
         add_server(api)
         await api.until(lambda: told.get("milan", {}).get("NetworkGatewayServerStatus") == "NotReady")
         await api.until(lambda: api.get("deployments", TNS, "gw-milan"))
-        api.merge("deployments", TNS, "gw-milan", {"status": {"readyReplicas": 1}}, status=True)
+        api.merge("deployments", TNS, "gw-milan", {"status": {"readyReplicas": 1}})
         await api.until(lambda: told["milan"].get("NetworkGatewayServerStatus") == "Ready")
         assert told["milan"]["NetworkConnectionStatus"] == "Pending"
         connection = {
@@ -38,7 +38,7 @@ async def test_each_step_of_a_connection_is_told(api: GatewayApi) -> None:
             "spec": {"type": "Server"},
         }
         api.create("connections", connection)
-        api.merge("connections", TNS, "gw-milan", {"status": {"value": "Connected"}}, status=True)
+        api.merge("connections", TNS, "gw-milan", {"status": {"value": "Connected"}})
         await api.until(lambda: told["milan"].get("NetworkConnectionStatus") == "Established")
         api.delete("connections", TNS, "gw-milan")
         api.delete("gatewayservers", TNS, "milan")

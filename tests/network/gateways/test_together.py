@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from isthmus.network.gateways import exchange, setup
-from tests.network.api_server import running
-from tests.network.gateways.api import NETWORKING, PEER, TNS, GatewayApi, add_client, add_server, run_pod
+from tests.apiserver import ApiServer, running
+from tests.network.gateways.api import NETWORKING, PEER, TNS, add_client, add_server, expose, run_pod
 from tests.network.gateways.api import api as api
 from tests.peering.test_replication_announcements import Two, replicating, share_slice
 
@@ -21,23 +21,18 @@ SOON = 2.0
 """Seconds: little enough for traffic to be back within 5."""
 
 
-def _field(api: GatewayApi, plural: str, name: str, *path: str) -> Any:
+def _field(api: ApiServer, plural: str, name: str, *path: str) -> Any:
     value: Any = api.get(plural, TNS, name) or {}
     for field in path:
         value = value.get(field) or {}
     return value
 
 
-def _follows(api: GatewayApi, plural: str) -> bool:
+def _follows(api: ApiServer, plural: str) -> bool:
     return bool(_field(api, plural, "milan", "metadata", "annotations", FOLLOWED))
 
 
-def _expose(api: GatewayApi, port: int) -> None:
-    """As the API server gives the Service a node port; an apply on the fake one would not keep another's field."""
-    api.merge("gatewayservers", TNS, "milan", {"spec": {"endpoint": {"nodePort": port}}})
-
-
-async def _exchange_keys(one: GatewayApi, two: GatewayApi) -> None:
+async def _exchange_keys(one: ApiServer, two: ApiServer) -> None:
     """As `isthmus peer` does."""
     for here, there in ((one, two), (two, one)):
         secret = await there.until(lambda there=there: there.get("secrets", TNS, "gw-milan"))
@@ -47,7 +42,7 @@ async def _exchange_keys(one: GatewayApi, two: GatewayApi) -> None:
 
 
 async def test_a_moved_server_and_new_keys_are_known_to_the_peer_at_once(
-    api: GatewayApi, other: GatewayApi, monkeypatch: pytest.MonkeyPatch
+    api: ApiServer, other: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exchange, "PAUSE", 0.0)
     client, server = api, other
@@ -55,7 +50,7 @@ async def test_a_moved_server_and_new_keys_are_known_to_the_peer_at_once(
         add_server(server, serviceType="NodePort")
         run_pod(server)
         await server.until(lambda: server.get("services", TNS, "gw-milan"))
-        _expose(server, 51840)
+        expose(server, 51840)
         add_client(client, addresses=("192.0.2.11",))
         await _exchange_keys(client, server)
         share_slice(client)
@@ -67,7 +62,7 @@ async def test_a_moved_server_and_new_keys_are_known_to_the_peer_at_once(
 
             server.delete("services", TNS, "gw-milan")
             await server.until(lambda: server.get("services", TNS, "gw-milan"))
-            _expose(server, 30123)
+            expose(server, 30123)
             since = time.monotonic()
             await client.until(
                 lambda: _field(client, "gatewayclients", "milan", "spec", "endpoint", "port") == 30123

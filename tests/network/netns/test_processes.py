@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from isthmus.kube.client import Client
-from isthmus.kube.credentials import Credentials
 from isthmus.network.dataplane.apply import DataPlane
 from isthmus.network.gateway.run import Gateway
 from isthmus.network.gateway.settings import Settings as GatewaySettings
@@ -22,8 +20,7 @@ from isthmus.network.node.run import Agent
 from isthmus.network.node.settings import Settings as NodeSettings
 from isthmus.network.process import Health
 from isthmus.network.wireguard import parse_dump
-from tests.kube.fake import FakeServer
-from tests.network.api_server import ApiServer
+from tests.apiserver import ApiServer, connected
 from tests.network.netns.joined import (
     EXTERNAL,
     GATEWAY_OVERLAY,
@@ -102,7 +99,7 @@ class Side:
     def settings(self) -> GatewaySettings:
         return GatewaySettings(
             mode=self.mode, name=self.peer, namespace=self.namespace, peer=self.peer, cluster_id=self.cluster.name,
-            mtu=1340, port=PORT, uid="u", fabric=self.peer, ping_interval=0.2, pod_ip=GATEWAY, node_name="n1",
+            mtu=1340, port=PORT, uid="", fabric=self.peer, ping_interval=0.2, pod_ip=GATEWAY, node_name="n1",
             addresses=[WAN["milan"]] if self.mode == "client" else [],
         )  # fmt: skip
 
@@ -110,10 +107,7 @@ class Side:
     async def running(self) -> AsyncIterator[Gateway]:
         """Both roles of this cluster, until the end of the block."""
         node, gateway = self.cluster.node, self.cluster.gateway
-        async with (
-            FakeServer(self.api.handle) as server,
-            Client(Credentials(server.url), attempts=1) as client,
-        ):
+        async with connected(self.api) as client:
             agent = Agent(
                 client,
                 NodeSettings(node_name="n1", node_ip=NODE_INSIDE),
@@ -130,7 +124,6 @@ class Side:
                     task.cancel()
                 results = await asyncio.gather(*tasks, return_exceptions=True)
                 assert [r for r in results if not isinstance(r, asyncio.CancelledError)] == []
-                await server.stop()
 
 
 def publish(side: Side, other: Side) -> None:

@@ -11,30 +11,9 @@ from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options
 from isthmus.offloading.namespaces import provider
 from isthmus.offloading.namespaces.provider import DELETION_BOUND, TwinController
-from tests.kube.fake import Exchange
-from tests.network import api_server
-from tests.network.api_server import ApiServer, running
-from tests.network.gateways.api import selected
+from tests.apiserver import ApiServer, running
 
 TNS = "liqo-tenant-rome"
-
-
-class StrictServer(ApiServer):
-    """An API server with a policy that lets nobody delete one namespace."""
-
-    async def handle(self, exchange: Exchange) -> None:
-        if exchange.method == "DELETE" and exchange.path.endswith("/guarded-rome"):
-            await exchange.fail(403, "Forbidden", "policy: this namespace stays")
-        else:
-            await super().handle(exchange)
-
-
-@pytest.fixture(autouse=True)
-def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(api_server.KINDS, "namespacemaps", ("offloading.liqo.io/v1beta1", "NamespaceMap"))
-    monkeypatch.setitem(api_server.KINDS, "rolebindings", ("rbac.authorization.k8s.io/v1", "RoleBinding"))
-    monkeypatch.setattr(api_server, "_selected", selected)
-    monkeypatch.setattr(provider, "RETRY", 0.05)
 
 
 def twins(manager: Manager, _: Options) -> None:
@@ -45,8 +24,11 @@ async def test_twins_that_may_not_be_deleted_hold_up_neither_the_others_nor_the_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     elapsed = 0.0
+    monkeypatch.setattr(provider, "RETRY", 0.05)
     monkeypatch.setattr(provider, "deleting_for", lambda _: elapsed)
-    api = StrictServer()
+    api = ApiServer()
+    policy = "policy: this namespace stays"
+    api.fail(403, "Forbidden", policy, times=None, verb="delete", plural="namespaces", name="guarded-rome")
     marks: dict[str, Any] = {
         "labels": {"liqo.io/originID": "rome", "liqo.io/replicated": "true"},
         "finalizers": [labels.FINALIZER_NAMESPACE_MAP],

@@ -56,8 +56,9 @@ def test_names_of_the_system_are_refused(name: str) -> None:
     assert name_refused(name, "own")
 
 
-def test_ordinary_names_are_given() -> None:
-    assert not name_refused("demo-rome", "liqo")
+@pytest.mark.parametrize("name", ["demo-rome", "liqo-demo", "liqo-demo-rome", "liqonia", "liqo-tenants"])
+def test_ordinary_names_are_given(name: str) -> None:
+    assert not name_refused(name, "liqo")
 
 
 def test_a_consumer_cannot_fill_the_cluster_with_namespaces() -> None:

@@ -15,7 +15,7 @@ from isthmus.kube.builtin import Pod
 from isthmus.offloading.inplace import REVISION, first_revision
 from isthmus.offloading.pods.affinity import InvalidPodError
 from isthmus.offloading.pods.api_server import HomeApiServer
-from isthmus.offloading.pods.metadata import POD_UID, Identity
+from isthmus.offloading.pods.metadata import POD_NAMESPACE, POD_UID, Identity
 from isthmus.offloading.pods.spec import Terms, forge_pod_spec, forge_shadow_pod
 
 IDENTITY = Identity("rome", "milan", "milan-a")
@@ -114,7 +114,12 @@ def test_it_is_named_and_marked_for_the_twin_namespace() -> None:
             "offloading.liqo.io/destination": "milan",
             "offloading.liqo.io/nodename": "milan-a",
         },
-        "annotations": {"example/note": "x", POD_UID: "uid-1", REVISION: first_revision(make_pod().spec)},
+        "annotations": {
+            "example/note": "x",
+            POD_UID: "uid-1",
+            POD_NAMESPACE: "demo",
+            REVISION: first_revision(make_pod().spec),
+        },
     }
 
 
@@ -124,7 +129,7 @@ def test_keys_the_user_keeps_back_stay() -> None:
         "metadata"
     ]
     assert "app" not in metadata["labels"]
-    assert set(metadata["annotations"]) == {POD_UID, REVISION}
+    assert set(metadata["annotations"]) == {POD_NAMESPACE, POD_UID, REVISION}
 
 
 def test_what_names_this_cluster_stays_here() -> None:
@@ -184,6 +189,52 @@ def test_the_service_accounts_name_is_written_out() -> None:
     assert environment[1] == SPEC["containers"][0]["env"][1]
 
 
+TOLD = [
+    {"name": "NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+    {"name": "ID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+]
+ITEMS = [
+    {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}},
+    {"path": "uid", "fieldRef": {"fieldPath": "metadata.uid"}},
+    {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}},
+    {"path": "cpu", "resourceFieldRef": {"containerName": "main", "resource": "limits.cpu"}},
+]
+TELLING = {
+    "containers": [{"name": "main", "env": TOLD}],
+    "volumes": [
+        {"name": "info", "downwardAPI": {"items": ITEMS}},
+        {"name": "all", "projected": {"sources": [{"downwardAPI": {"items": ITEMS}}]}},
+    ],
+}
+
+
+def test_the_downward_api_tells_the_namespace_and_the_uid_of_home() -> None:
+    # What a pod owns by its UID, and the leases it asks for in its namespace, are objects of the home API server.
+    spec = forged(TELLING)
+    assert spec["containers"][0]["env"] == [
+        {"name": "NAMESPACE", "value": "demo"},
+        {"name": "ID", "value": "uid-1"},
+    ]
+    fields = [item["fieldRef"]["fieldPath"] for item in spec["volumes"][0]["downwardAPI"]["items"][:3]]
+    assert fields == [
+        f"metadata.annotations['{POD_NAMESPACE}']",
+        f"metadata.annotations['{POD_UID}']",
+        "metadata.labels",
+    ]
+    assert spec["volumes"][0]["downwardAPI"]["items"][3] == ITEMS[3]
+    assert spec["volumes"][1]["projected"]["sources"] == [{"downwardAPI": spec["volumes"][0]["downwardAPI"]}]
+
+
+@pytest.mark.parametrize(
+    "annotations", [{"isthmus.liqo.io/downward-api": "remote"}, {"liqo.io/api-server-support": "remote"}]
+)
+def test_the_downward_api_can_tell_of_the_pod_at_the_provider(annotations: dict[str, str]) -> None:
+    pod = with_annotations(annotations)
+    spec = forge_pod_spec({**SPEC, **TELLING}, pod, HOME)
+    assert [variable for variable in spec["containers"][0]["env"] if variable in TOLD] == TOLD
+    assert spec["volumes"] == TELLING["volumes"]
+
+
 def test_without_networking_nothing_points_at_the_home_api_server() -> None:
     spec = forged()
     assert "hostAliases" not in spec
@@ -201,6 +252,9 @@ def test_with_an_address_the_home_api_server_is_named() -> None:
     assert by_name["KUBERNETES_SERVICE_PORT"] == "6443"
     assert by_name["KUBERNETES_PORT_6443_TCP"] == "tcp://kubernetes.default:6443"
     main = [(e["name"], e["value"]) for e in spec["containers"][0]["env"]]
+    assert main[-1] == ("KUBERNETES_SERVICE_PORT", "1"), (
+        "the kubelet expands $(NAME) by what stands before it"
+    )
     assert main.count(("KUBERNETES_SERVICE_PORT", "1")) == 1
     assert ("KUBERNETES_SERVICE_PORT", "6443") not in main
 

@@ -10,20 +10,10 @@ import pytest
 from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options
 from isthmus.offloading.quota.creator import QuotaController
-from tests.network import api_server
-from tests.network.api_server import ApiServer, Json, running
-from tests.network.gateways.api import selected
+from tests.apiserver import ApiServer, Json, running
 
 TNS = "liqo-tenant-rome"
 QUOTA = "milan-a8a4c692b93b"
-
-
-@pytest.fixture(autouse=True)
-def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = ("authentication.liqo.io/v1beta1", "ResourceSlice")
-    monkeypatch.setitem(api_server.KINDS, "resourceslices", kind)
-    monkeypatch.setitem(api_server.KINDS, "quotas", ("offloading.liqo.io/v1beta1", "Quota"))
-    monkeypatch.setattr(api_server, "_selected", selected)
 
 
 def quotas(manager: Manager, options: Options) -> None:
@@ -52,7 +42,7 @@ async def test_a_denial_after_the_grant_leaves_it_as_it_was() -> None:
     api.create("resourceslices", {**slice_, "spec": {"consumerClusterID": "rome"}})
 
     def rule(**fields: Any) -> None:
-        api.merge("resourceslices", TNS, "milan", {"status": status(**fields)}, status=True)
+        api.merge("resourceslices", TNS, "milan", {"status": status(**fields)})
 
     async with running(api, quotas):
         rule(authentication="Accepted", resources="Denied", cpu="4")

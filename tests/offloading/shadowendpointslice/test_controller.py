@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
 from isthmus.api import labels
+from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Manifest
+from isthmus.kube.options import Options
 from isthmus.offloading.shadowendpointslice.controller import ShadowEndpointSliceController
 from isthmus.offloading.shadowendpointslice.mapping import Policy
-from tests.reflection.memory import MemoryCluster
+from tests.apiserver import ApiServer, Request, running
 
 SLICES, SHADOWS = "endpointslices", "shadowendpointslices"
 KEY = Key("shop-rome", "web-1")
@@ -60,8 +61,8 @@ def configuration(peer: str, seen: str, namespace: str = "") -> Manifest:
     )
 
 
-def provider_cluster() -> MemoryCluster:
-    cluster = MemoryCluster()
+def provider_cluster(**settings: bool) -> ApiServer:
+    cluster = ApiServer(**settings)
     cluster.put("namespaces", named("shop-rome", labels={labels.REMOTE_CLUSTER_ID: "rome"}))
     for peer, seen in (("rome", "10.71.0.0/16"), ("naples", "10.72.0.0/16")):
         tenant = {labels.REMOTE_CLUSTER_ID: peer, labels.TENANT_NAMESPACE: "true"}
@@ -72,25 +73,27 @@ def provider_cluster() -> MemoryCluster:
 
 
 @asynccontextmanager
-async def controlling(cluster: MemoryCluster, **policy: bool) -> AsyncIterator[None]:
-    manager: Any = SimpleNamespace(client=cluster, informers=cluster, events=cluster)
-    task = asyncio.create_task(ShadowEndpointSliceController(manager, Policy(**policy)).controller().run())
-    try:
+async def controlling(cluster: ApiServer, **policy: bool) -> AsyncIterator[None]:
+    def setup(manager: Manager, _: Options) -> None:
+        manager.add(ShadowEndpointSliceController(manager, Policy(**policy)).controller())
+
+    async with running(cluster, setup):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 -- the loop's time is simulated
-            await asyncio.sleep(0.01)
+def writes(cluster: ApiServer) -> list[Request]:
+    """The writes of slices that the controller asked for."""
+    return cluster.asked("write", SLICES)
 
 
-def made(cluster: MemoryCluster) -> list[tuple[str, bool | None]] | None:
+def told(cluster: ApiServer) -> list[str]:
+    """What the events say."""
+    return [one["message"] for one in cluster.list("events")]
+
+
+def made(cluster: ApiServer) -> list[tuple[str, bool | None]] | None:
     """Address and readiness of each endpoint, None where there is no slice."""
-    found = cluster.objects.get((SLICES, KEY))
+    found = cluster.get(SLICES, *KEY)
     if found is None:
         return None
     return [(one["addresses"][0], one.get("conditions", {}).get("ready")) for one in found["endpoints"]]
@@ -100,57 +103,57 @@ async def test_a_slice_follows_its_shadow() -> None:
     cluster = provider_cluster()
     async with controlling(cluster):
         cluster.put(SHADOWS, shadow("10.244.1.7"))
-        await until(lambda: made(cluster) == [("10.71.1.7", None)])
+        await cluster.until(lambda: made(cluster) == [("10.71.1.7", None)])
         cluster.put(SHADOWS, shadow("10.244.1.7", "10.244.1.8"))
-        await until(lambda: made(cluster) == [("10.71.1.7", None), ("10.71.1.8", None)])
-        writes = len(cluster.writes)
+        await cluster.until(lambda: made(cluster) == [("10.71.1.7", None), ("10.71.1.8", None)])
+        before = len(writes(cluster))
         cluster.put(SHADOWS, shadow("10.244.1.7", "10.244.1.8"))
         await asyncio.sleep(300)
-        assert len(cluster.writes) == writes, "nothing changed"
-    assert {manager for _, manager in cluster.writes} == {"shadow-endpointslice-controller"}
-    assert not cluster.recorded
+        assert len(writes(cluster)) == before, "nothing changed"
+    assert {one.manager for one in writes(cluster)} == {"shadow-endpointslice-controller"}
+    assert not told(cluster)
 
 
 async def test_readiness_follows_the_tunnel_and_addresses_the_configuration() -> None:
     cluster = provider_cluster()
     cluster.put(SHADOWS, shadow("10.244.1.7", "10.244.0.5", direct={"naples": ["10.244.0.5"]}))
     async with controlling(cluster):
-        await until(lambda: made(cluster) == [("10.71.1.7", None), ("10.72.0.5", None)])
+        await cluster.until(lambda: made(cluster) == [("10.71.1.7", None), ("10.72.0.5", None)])
         cluster.put("foreignclusters", foreign_cluster("naples", "Error"))
-        await until(lambda: made(cluster) == [("10.71.1.7", None), ("10.72.0.5", False)])
+        await cluster.until(lambda: made(cluster) == [("10.71.1.7", None), ("10.72.0.5", False)])
         cluster.put("foreignclusters", foreign_cluster("rome", "Error"))
-        await until(lambda: made(cluster) == [("10.71.1.7", False), ("10.72.0.5", False)])
+        await cluster.until(lambda: made(cluster) == [("10.71.1.7", False), ("10.72.0.5", False)])
         cluster.put("foreignclusters", foreign_cluster("naples"))
         cluster.put("foreignclusters", foreign_cluster("rome"))
         cluster.put("configurations", configuration("rome", "10.74.0.0/16"))
-        await until(lambda: made(cluster) == [("10.74.1.7", None), ("10.72.0.5", None)])
-        cluster.remove("configurations", "liqo-tenant-rome", "rome")
-        await until(lambda: made(cluster) == [("10.72.0.5", None)])
+        await cluster.until(lambda: made(cluster) == [("10.74.1.7", None), ("10.72.0.5", None)])
+        cluster.delete("configurations", "liqo-tenant-rome", "rome")
+        await cluster.until(lambda: made(cluster) == [("10.72.0.5", None)])
 
 
 async def test_a_slice_waits_for_the_configuration() -> None:
     cluster = provider_cluster()
-    cluster.remove("configurations", "liqo-tenant-rome", "rome")
+    cluster.delete("configurations", "liqo-tenant-rome", "rome")
     cluster.put("configurations", configuration("rome", "10.9.0.0/16", "liqo-tenant-naples"))
     async with controlling(cluster):
         cluster.put(SHADOWS, shadow("10.244.1.7"))
-        await until(lambda: cluster.recorded)
+        await cluster.until(lambda: told(cluster))
         assert made(cluster) is None, "naples does not speak for rome"
         cluster.put("configurations", configuration("rome", "10.71.0.0/16"))
-        await until(lambda: made(cluster) == [("10.71.1.7", None)])
+        await cluster.until(lambda: made(cluster) == [("10.71.1.7", None)])
 
 
 async def test_nobody_writes_into_anothers_name() -> None:
     cluster = provider_cluster()
     async with controlling(cluster):
         cluster.put(SHADOWS, shadow("10.244.1.7", origin="naples"))
-        await until(lambda: cluster.recorded)
-        assert "not that cluster's" in cluster.recorded[0][1]
+        await cluster.until(lambda: told(cluster))
+        assert "not that cluster's" in told(cluster)[0]
         assert made(cluster) is None
         cluster.put(SHADOWS, shadow("10.244.1.7"))
-        await until(lambda: made(cluster) == [("10.71.1.7", None)])
+        await cluster.until(lambda: made(cluster) == [("10.71.1.7", None)])
         cluster.put("namespaces", named("shop-rome"))
-        await until(lambda: made(cluster) is None)
+        await cluster.until(lambda: made(cluster) is None)
 
 
 async def test_a_foreign_slice_is_left_alone() -> None:
@@ -158,35 +161,33 @@ async def test_a_foreign_slice_is_left_alone() -> None:
     cluster.put(SLICES, named(*reversed(KEY), endpoints=[], addressType="IPv4", ports=[]))
     async with controlling(cluster):
         cluster.put(SHADOWS, shadow("10.244.1.7"))
-        await until(lambda: cluster.recorded)
+        await cluster.until(lambda: told(cluster))
         await asyncio.sleep(300)
     assert made(cluster) == []
-    assert len(cluster.recorded) == 1
+    assert len(told(cluster)) == 1
 
 
 async def test_a_slice_goes_with_its_shadow_even_without_the_garbage_collector() -> None:
-    cluster = provider_cluster()
+    cluster = provider_cluster(collection=False)
     async with controlling(cluster):
         cluster.put(SHADOWS, shadow("10.244.1.7"))
-        await until(lambda: made(cluster))
-        cluster.remove(SHADOWS, *KEY)
-        await until(lambda: made(cluster) is None)
+        await cluster.until(lambda: made(cluster))
+        cluster.delete(SHADOWS, *KEY)
+        await cluster.until(lambda: made(cluster) is None)
         cluster.put(SHADOWS, shadow("10.244.1.8"))
-        await until(lambda: made(cluster) == [("10.71.1.8", None)])
+        await cluster.until(lambda: made(cluster) == [("10.71.1.8", None)])
 
 
 async def test_what_others_add_is_not_fought_over() -> None:
     cluster = provider_cluster()
     async with controlling(cluster):
         cluster.put(SHADOWS, shadow("10.244.1.7"))
-        await until(lambda: made(cluster))
-        cluster.objects[SLICES, KEY]["metadata"]["labels"]["mesh"] = "on"
-        cluster.put(SLICES, cluster.objects[SLICES, KEY])
+        await cluster.until(lambda: made(cluster))
+        cluster.merge(SLICES, *KEY, {"metadata": {"labels": {"mesh": "on"}}})
         await asyncio.sleep(300)
-        assert len(cluster.writes) == 1
+        assert len(writes(cluster)) == 1
         for number in range(20):
-            changed = cluster.objects[SLICES, KEY] | {"endpoints": [{"addresses": [f"10.71.9.{number}"]}]}
-            cluster.put(SLICES, changed)
+            cluster.merge(SLICES, *KEY, {"endpoints": [{"addresses": [f"10.71.9.{number}"]}]})
             await asyncio.sleep(0.2)
-        assert len(cluster.writes) < 12, "undone ever more slowly"
-        await until(lambda: made(cluster) == [("10.71.1.7", None)])
+        assert len(writes(cluster)) < 12, "undone ever more slowly"
+        await cluster.until(lambda: made(cluster) == [("10.71.1.7", None)])

@@ -98,7 +98,7 @@ def test_what_is_kept_leads_to_nothing_of_this_cluster() -> None:
     }
     assert to_builtins(mapped(shadow(endpoint)).endpoints[0]) == {
         "addresses": ["10.71.1.7"],
-        "conditions": {"ready": True},
+        "conditions": {"ready": True, "serving": True},
         "nodeName": "rome",
         "targetRef": {"kind": "RemotePod", "name": "our-own-pod"},
         "zone": "a",
@@ -135,6 +135,27 @@ def test_direct_connections_go_through_the_third_clusters_ranges() -> None:
     assert mapped(slice_, peers(naples=None)).dropped == ["10.244.0.5"]
     external = shadow("10.70.0.9", direct={"naples": ["10.70.0.9"]})
     assert mapped(external).endpoints == [], "only pods are reached directly"
+
+
+def test_pods_that_end_serve_on_while_their_home_is_reached() -> None:
+    ending = {
+        "addresses": ["10.244.1.7"],
+        "conditions": {"ready": False, "serving": True, "terminating": True},
+    }
+    [told] = mapped(shadow(ending)).endpoints
+    assert (told.conditions.ready, told.conditions.serving, told.conditions.terminating) == (
+        False,
+        True,
+        True,
+    )
+    [lost] = mapped(
+        shadow(ending), peers(rome=Peer(ranges("rome"), connected=False, answering=True))
+    ).endpoints
+    assert (lost.conditions.ready, lost.conditions.serving, lost.conditions.terminating) == (
+        False,
+        False,
+        True,
+    )
 
 
 def test_without_a_configuration_there_is_no_endpoint_unless_addresses_need_none() -> None:

@@ -13,7 +13,7 @@ from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options
 from isthmus.offloading import shadowpod
 from isthmus.offloading.shadowpod.host_aliases import map_host_aliases, names_api_server
-from tests.network.api_server import ApiServer, Json, running
+from tests.apiserver import ApiServer, Json, running
 
 HOME = {"ip": "10.70.0.5", "hostnames": ["kubernetes.default", "kubernetes.default.svc"]}
 OTHER = {"ip": "10.70.0.5", "hostnames": ["printer"]}
@@ -71,7 +71,7 @@ async def test_pod_waits_for_the_network_and_then_gets_the_address_this_cluster_
         assert api.named("pods") == set()
         api.create("configurations", configuration())
         seen = {"remote": {"cidr": {"pod": ["10.71.0.0/16"], "external": ["10.90.0.0/16"]}}}
-        api.merge("configurations", "liqo-tenant-rome", "rome", {"status": seen}, status=True)
+        api.merge("configurations", "liqo-tenant-rome", "rome", {"status": seen})
         mapped = {**HOME, "ip": "10.90.0.5"}
         assert await api.until(lambda: aliases_of(api, "web")) == [mapped, OTHER]
 

@@ -21,7 +21,7 @@ from isthmus.offloading.pods.metadata import Identity
 from isthmus.offloading.pods.pace import Pace
 from isthmus.offloading.pods.spec import Terms
 from isthmus.offloading.virtualnode.home import Home
-from tests.network.api_server import ApiServer, Json, running
+from tests.apiserver import ApiServer, Json, running
 
 
 def ip(name: str, namespace: str, address: str) -> Json:

@@ -14,12 +14,13 @@ from isthmus.offloading.virtualnode.node import (
     TAINTS,
     NodeFacts,
     forge_conditions,
-    forge_node,
+    forge_labels,
     forge_status,
     is_ours,
     merge_conditions,
     plan_status,
     plan_taints,
+    wanted_taints,
 )
 
 FACTS = NodeFacts("v1.36.3", "172.16.0.1", 10250)
@@ -41,8 +42,7 @@ def by_type(node: VirtualNode, health: ProviderHealth, networking: bool | None =
 
 
 def test_labels_say_what_it_is() -> None:
-    node = forge_node(virtual_node(labels={"region": "north", "liqo.io/type": "real"}), FACTS, {})
-    labels = node["metadata"]["labels"]
+    labels = forge_labels(virtual_node(labels={"region": "north", "liqo.io/type": "real"}))
     assert labels["liqo.io/type"] == "virtual-node", "a VirtualNode cannot pass for a real node"
     assert labels["type"] == "virtual-kubelet"
     assert labels["liqo.io/remote-cluster-id"] == "milan"
@@ -51,7 +51,7 @@ def test_labels_say_what_it_is() -> None:
     assert labels["region"] == "north"
     assert labels["storage.liqo.io/available"] == "false"
     assert labels["node.kubernetes.io/exclude-from-external-load-balancers"] == "true"
-    assert node["spec"]["taints"] == [OWN_TAINT]
+    assert wanted_taints(virtual_node(), FACTS.taint_effect) == [OWN_TAINT]
 
 
 def test_a_real_node_of_the_same_name_is_not_taken_for_ours() -> None:
@@ -68,7 +68,7 @@ def test_the_providers_architecture_is_shown_where_it_is_known() -> None:
     node = virtual_node(labels={"kubernetes.io/arch": "arm64"}, storage_classes=[{"storageClassName": "x"}])
     status = forge_status(node, FACTS)
     assert status["nodeInfo"]["architecture"] == "arm64"
-    assert forge_node(node, FACTS, {})["metadata"]["labels"]["storage.liqo.io/available"] == "true"
+    assert forge_labels(node)["storage.liqo.io/available"] == "true"
 
 
 def test_capacity_is_the_slice() -> None:
@@ -109,6 +109,24 @@ def test_the_network_counts_where_it_matters() -> None:
     assert by_type(virtual_node(), HEALTHY, networking=False)["NetworkUnavailable"] == "True"
     assert by_type(virtual_node(), HEALTHY, networking=False)["Ready"] == "False"
     assert by_type(virtual_node(), HEALTHY, networking=True)["NetworkUnavailable"] == "False"
+
+
+def test_a_network_that_others_call_unavailable_is_put_right_where_it_is_not_looked_at() -> None:
+    node = virtual_node()
+    wanted = forge_status(node, FACTS)
+    conditions = forge_conditions(node, HEALTHY, networking=None)
+    merged, _ = merge_conditions([], conditions, NOW)
+    reported = {"type": "NetworkUnavailable", "status": "True", "reason": "NoRouteCreated"}
+    patch = plan_status(
+        {**wanted, "conditions": [*merged, reported]}, wanted, conditions, "later", heartbeat=False
+    )
+    found = {one["type"]: one["status"] for one in patch["conditions"]}
+    assert found["NetworkUnavailable"] == "False"
+    fine = {**reported, "status": "False"}
+    assert (
+        plan_status({**wanted, "conditions": [*merged, fine]}, wanted, conditions, "later", heartbeat=False)
+        == {}
+    )
 
 
 def test_status_is_patched_only_where_it_differs() -> None:
@@ -153,7 +171,7 @@ def test_the_taint_has_the_chosen_effect_also_where_it_had_another() -> None:
     chosen = msgspec.structs.replace(FACTS, taint_effect="PreferNoSchedule")
     softened = {**OWN_TAINT, "effect": "PreferNoSchedule"}
     theirs = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
-    assert forge_node(virtual_node(), chosen, {})["spec"]["taints"] == [softened]
+    assert wanted_taints(virtual_node(), chosen.taint_effect) == [softened]
     node = Object(metadata=ObjectMeta(name="milan", annotations={TAINTS: ""}))
     assert plan_taints([OWN_TAINT, theirs], node, virtual_node(), chosen) == [theirs, softened]
     assert plan_taints([softened], node, virtual_node(), FACTS) == [OWN_TAINT]

@@ -9,16 +9,9 @@ from isthmus.api.offloading import VIRTUAL_NODES
 from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options
 from isthmus.offloading.slices import VirtualNodeCreator
-from tests.network import api_server
-from tests.network.api_server import ApiServer, running
+from tests.apiserver import ApiServer, running
 
 TNS = "liqo-tenant-milan"
-
-
-@pytest.fixture(autouse=True)
-def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    for plural, kind in (("resourceslices", "ResourceSlice"), ("identities", "Identity")):
-        monkeypatch.setitem(api_server.KINDS, plural, ("authentication.liqo.io/v1beta1", kind))
 
 
 def creator(manager: Manager, _: Options) -> None:

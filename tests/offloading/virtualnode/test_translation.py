@@ -10,7 +10,7 @@ from isthmus.api import labels
 from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options
 from isthmus.offloading.virtualnode.home import Home
-from tests.network.api_server import ApiServer, Json, running
+from tests.apiserver import ApiServer, Json, running
 
 MARKS = {labels.REMOTE_CLUSTER_ID: "milan"}
 TENANT = "liqo-tenant-milan"
@@ -100,7 +100,7 @@ async def test_pods_are_looked_at_again_when_the_way_there_is_found() -> None:
         remove = cluster.on_change("milan", lambda: calls.append("milan"))
         cluster.on_change("turin", lambda: calls.append("turin"))
         calls.clear()
-        api.merge("configurations", TENANT, "milan", {"status": {"remote": {"cidr": SEEN}}}, status=True)
+        api.merge("configurations", TENANT, "milan", {"status": {"remote": {"cidr": SEEN}}})
         await eventually(lambda: calls == ["milan"])
         assert shown(cluster, "10.244.1.5") == ""  # Nobody says yet that the namespace is that peer's.
         api.create("namespaces", namespace())

@@ -69,11 +69,16 @@ def is_twin_of(namespace: Object, map_: Key, local: str) -> bool:
     )
 
 
+RESERVED = ("default", "liqo", "liqo-storage")
+RESERVED_PREFIXES = ("kube-", names.tenant_namespace(""))
+"""Kubernetes' own namespaces, those Liqo is installed in, and the tenant namespaces of peerings."""
+
+
 def name_refused(name: str, own_namespace: str) -> str:
     """Why a consumer may not have a namespace of that name here, "" where it may."""
     if not names.is_dns_label(name):
         return "it is not a valid namespace name"
-    reserved = name == "default" or name == own_namespace or name.startswith(("kube-", "liqo"))
+    reserved = name in RESERVED or name == own_namespace or name.startswith(RESERVED_PREFIXES)
     return "the name is reserved on this cluster" if reserved else ""
 
 

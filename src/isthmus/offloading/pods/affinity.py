@@ -11,6 +11,7 @@ from typing import Any
 
 from isthmus.api import labels
 from isthmus.api.offloading import OffloadingPatch
+from isthmus.offloading.pods.spread import without_merged_keys
 
 _HOSTNAME = "kubernetes.io/hostname"
 _CONTROLLER_LABELS = frozenset(
@@ -70,7 +71,7 @@ def _anti_affinity(
             f"annotation {labels.ANTI_AFFINITY_PRESET}={preset!r}: use one of {', '.join(_PRESETS)}"
         )
     if preset == "propagate":
-        return (affinity or {}).get("podAntiAffinity")
+        return _propagated((affinity or {}).get("podAntiAffinity"))
     selected = _selected_labels(pod_labels, annotations.get(labels.ANTI_AFFINITY_LABELS))
     if not selected:
         return None
@@ -78,6 +79,23 @@ def _anti_affinity(
     if preset == "hard":
         return {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
     return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": term}]}
+
+
+def _propagated(anti_affinity: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The pod's own anti-affinity as another API server takes it."""
+    if not anti_affinity:
+        return None
+    forged = dict(anti_affinity)
+    if required := forged.get("requiredDuringSchedulingIgnoredDuringExecution"):
+        forged["requiredDuringSchedulingIgnoredDuringExecution"] = [
+            without_merged_keys(one) for one in required
+        ]
+    if preferred := forged.get("preferredDuringSchedulingIgnoredDuringExecution"):
+        forged["preferredDuringSchedulingIgnoredDuringExecution"] = [
+            {**one, "podAffinityTerm": without_merged_keys(one.get("podAffinityTerm") or {})}
+            for one in preferred
+        ]
+    return forged
 
 
 def _selected_labels(pod_labels: Mapping[str, str], wanted: str | None) -> dict[str, str]:

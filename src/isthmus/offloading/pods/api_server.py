@@ -12,9 +12,14 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from isthmus.api import labels
+from isthmus.kube.objects import ObjectMeta
 from isthmus.offloading.pods.affinity import InvalidPodError
 
 Support = Literal["home", "remote", "disabled"]
+DownwardApi = Literal["home", "remote"]
+
+DOWNWARD_API = "isthmus.liqo.io/downward-api"
+"""On a local pod: `remote` has its environment and volumes tell the namespace and the UID it has at the provider."""
 
 _HOSTS = ["kubernetes.default", "kubernetes.default.svc"]
 
@@ -41,6 +46,33 @@ def api_server_support(annotations: Mapping[str, str]) -> Support:
     )
 
 
+def downward_api(annotations: Mapping[str, str]) -> DownwardApi:
+    """Which cluster's pod the downward API tells of. Raises InvalidPodError on an unknown value of the annotation.
+
+    The home's by default, unless the pod talks to the provider's API server, which does not know that one.
+    """
+    wanted = annotations.get(DOWNWARD_API, "")
+    match wanted:
+        case "":
+            return "remote" if api_server_support(annotations) == "remote" else "home"
+        case "home":
+            return "home"
+        case "remote":
+            return "remote"
+    raise InvalidPodError(f"annotation {DOWNWARD_API}={wanted!r}: use home or remote, or leave it out")
+
+
+def home_fields(pod: ObjectMeta, service_account: str | None, told: DownwardApi) -> dict[str, str]:
+    """What fields of the downward API say of the local pod rather than of the provider's, by their path.
+
+    `service_account` is None where the provider's is to be used.
+    """
+    fields = {} if service_account is None else {"spec.serviceAccountName": service_account}
+    if told == "home":
+        fields |= {"metadata.namespace": pod.namespace, "metadata.uid": pod.uid}
+    return fields
+
+
 def forge_host_aliases(
     aliases: list[dict[str, Any]] | None, home: HomeApiServer | None
 ) -> list[dict[str, Any]]:
@@ -52,28 +84,24 @@ def forge_host_aliases(
 
 
 def forge_environment(
-    environment: list[dict[str, Any]] | None, service_account: str | None, home: HomeApiServer | None
+    environment: list[dict[str, Any]] | None, fields: Mapping[str, str], home: HomeApiServer | None
 ) -> list[dict[str, Any]]:
-    """A container's environment: the service account's name written out, the home API server appended.
+    """A container's environment: the home API server first, then the user's own with home's `fields` written out.
 
-    What the user set of it stays. `service_account` is None where the remote one is to be used.
+    First, because the kubelet expands `$(NAME)` by what was defined before it. What the user set of it stays.
     """
-    forged = [_written_out(variable, service_account) for variable in environment or []]
-    if home is not None:
-        own = {variable.get("name") for variable in forged}
-        forged += [
-            {"name": name, "value": value} for name, value in _address(home).items() if name not in own
-        ]
-    return forged
+    own = [_written_out(variable, fields) for variable in environment or []]
+    if home is None:
+        return own
+    names = {variable.get("name") for variable in own}
+    address = [{"name": name, "value": value} for name, value in _address(home).items() if name not in names]
+    return address + own
 
 
-def _written_out(variable: dict[str, Any], service_account: str | None) -> dict[str, Any]:
-    if service_account is None:
-        return variable
+def _written_out(variable: dict[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
     reference = (variable.get("valueFrom") or {}).get("fieldRef") or {}
-    if reference.get("fieldPath") != "spec.serviceAccountName":
-        return variable
-    return {"name": variable["name"], "value": service_account}
+    value = fields.get(reference.get("fieldPath", ""))
+    return variable if value is None else {"name": variable["name"], "value": value}
 
 
 def _address(home: HomeApiServer) -> dict[str, str]:

@@ -16,10 +16,13 @@ from isthmus.kube.objects import Manifest, ObjectMeta
 from isthmus.offloading.inplace import OWN_ANNOTATIONS
 
 OWN_PREFIX = "isthmus.liqo.io/"
-"""The prefix of our bookkeeping annotations; nothing under it is reflected, but for POD_UID."""
+"""The prefix of our bookkeeping annotations; nothing under it is reflected, but for POD_UID and POD_NAMESPACE."""
 
 POD_UID = OWN_PREFIX + "pod-uid"
 """On a ShadowPod: which local pod it stands for, so that a successor of the same name is told apart."""
+
+POD_NAMESPACE = OWN_PREFIX + "pod-namespace"
+"""On a ShadowPod: the namespace of that pod, for the downward API of its volumes."""
 
 REMOTE_POD_UID = OWN_PREFIX + "remote-pod-uid"
 """On a local pod: the remote pod its status was last taken from."""
@@ -60,7 +63,7 @@ def forge_metadata(pod: ObjectMeta, identity: Identity) -> RemoteMetadata:
         for key, value in pod.annotations.items()
         if key not in identity.annotations_not_reflected and not key.startswith(OWN_PREFIX)
     }
-    annotations[POD_UID] = pod.uid
+    annotations |= {POD_UID: pod.uid, POD_NAMESPACE: pod.namespace}
     return RemoteMetadata(remote_labels, annotations)
 
 

@@ -7,6 +7,7 @@ provider's machines; so a field that a newer Kubernetes adds is not lost.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -21,10 +22,13 @@ from isthmus.offloading.pods.affinity import forge_affinity, forge_runtime_class
 from isthmus.offloading.pods.api_server import (
     HomeApiServer,
     api_server_support,
+    downward_api,
     forge_environment,
     forge_host_aliases,
+    home_fields,
 )
 from isthmus.offloading.pods.metadata import Identity, forge_metadata
+from isthmus.offloading.pods.spread import forge_spread
 from isthmus.offloading.pods.volumes import forge_volumes
 
 _LEFT_HERE = frozenset(
@@ -90,6 +94,7 @@ def forge_pod_spec(spec: dict[str, Any], pod: Pod, terms: Terms) -> dict[str, An
     _forge_placement(forged, spec, pod, terms)
 
     support = api_server_support(annotations)
+    told = downward_api(annotations)
     local_account: str | None = spec.get("serviceAccountName") or "default"
     if support == "remote":
         account = annotations.get(labels.REMOTE_SERVICE_ACCOUNT) or spec.get("serviceAccountName")
@@ -98,16 +103,21 @@ def forge_pod_spec(spec: dict[str, Any], pod: Pod, terms: Terms) -> dict[str, An
         local_account = None
     elif "volumes" in forged:
         forged["volumes"] = forge_volumes(
-            forged["volumes"], pod.metadata.name, terms.identity.home_id, tokens=support == "home"
+            forged["volumes"],
+            pod.metadata.name,
+            terms.identity.home_id,
+            tokens=support == "home",
+            tells_home=told == "home",
         )
     home = terms.home if support == "home" else None
     aliases = forge_host_aliases(spec.get("hostAliases"), home)
     if aliases:
         forged["hostAliases"] = aliases
+    fields = home_fields(pod.metadata, local_account, told)
     for kind in _CONTAINERS:
         if kind in forged:
             forged[kind] = [
-                _container(container, local_account, home, host_network=bool(spec.get("hostNetwork")))
+                _container(container, fields, home, host_network=bool(spec.get("hostNetwork")))
                 for container in forged[kind]
             ]
     return forged
@@ -124,14 +134,16 @@ def _forge_placement(forged: dict[str, Any], spec: dict[str, Any], pod: Pod, ter
         "runtimeClassName": forge_runtime_class(runtime_class, annotations, patch),
     }
     forged.pop("tolerations", None)
+    if "topologySpreadConstraints" in forged:
+        forged["topologySpreadConstraints"] = forge_spread(forged["topologySpreadConstraints"])
     forged.update({key: value for key, value in placement.items() if value})
 
 
 def _container(
-    container: dict[str, Any], account: str | None, home: HomeApiServer | None, *, host_network: bool
+    container: dict[str, Any], fields: Mapping[str, str], home: HomeApiServer | None, *, host_network: bool
 ) -> dict[str, Any]:
     forged = dict(container)
-    environment = forge_environment(container.get("env"), account, home)
+    environment = forge_environment(container.get("env"), fields, home)
     if environment:
         forged["env"] = environment
     if host_network and container.get("ports"):

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from isthmus.api import labels
 from isthmus.api.core import ForeignCluster
-from isthmus.api.endpoints import IPV4, Endpoint, EndpointConditions, EndpointPort, read_direct_connections
+from isthmus.api.endpoints import IPV4, Endpoint, EndpointPort, read_direct_connections
 from isthmus.api.offloading import ShadowEndpointSlice
 from isthmus.api.peer_ranges import PeerRanges, is_usable, seen_address
 
@@ -154,7 +154,7 @@ def _forge_endpoint(endpoint: Endpoint, addresses: list[str], origin: str, *, re
     return replace(
         endpoint,
         addresses=addresses,
-        conditions=EndpointConditions(ready=endpoint.conditions.ready if ready else False),
+        conditions=endpoint.conditions if ready else replace(endpoint.conditions, ready=False, serving=False),
         node_name=origin,
         target_ref=target,
     )

@@ -33,6 +33,7 @@ _EXCLUDED = (
     "alpha.service-controller.kubernetes.io/exclude-balancer",
 )
 _ZERO = re.compile(r"0*(\.0*)?([a-zA-Z]*|[eE][0-9]+)")
+NETWORK_UNAVAILABLE = "NetworkUnavailable"
 _PRESSURES = (
     ("MemoryPressure", "KubeletHasSufficientMemory"),
     ("DiskPressure", "KubeletHasNoDiskPressure"),
@@ -114,24 +115,30 @@ def forge_annotations(virtual_node: VirtualNode) -> dict[str, str]:
     return {**virtual_node.spec.annotations, TAINTS: taints}
 
 
-def forge_node(virtual_node: VirtualNode, facts: NodeFacts, status: Mapping[str, Any]) -> Manifest:
-    """The Node to create."""
+def forge_node(virtual_node: VirtualNode, taints: list[dict[str, Any]], version: str) -> Manifest:
+    """What is applied of the Node, to that resourceVersion of it: all that it shall have but the status."""
     return {
         "metadata": {
             "name": virtual_node.metadata.name,
+            "resourceVersion": version,
             "labels": forge_labels(virtual_node),
             "annotations": forge_annotations(virtual_node),
         },
-        "spec": {"taints": _wanted_taints(virtual_node, facts.taint_effect)},
-        "status": dict(status),
+        "spec": {"taints": taints},
     }
+
+
+def wanted_taints(virtual_node: VirtualNode, effect: str) -> list[dict[str, Any]]:
+    """The taints the VirtualNode asks for, the one that every virtual node has first."""
+    own = _own_taint(effect)
+    return [own, *(taint for taint in virtual_node.spec.taints if _taint_id(taint) != _taint_id(own))]
 
 
 def plan_taints(
     present: list[dict[str, Any]], node: Object, virtual_node: VirtualNode, facts: NodeFacts
 ) -> list[dict[str, Any]]:
     """The taints the Node must have: those of others as they are, ours as the VirtualNode says."""
-    wanted = _wanted_taints(virtual_node, facts.taint_effect)
+    wanted = wanted_taints(virtual_node, facts.taint_effect)
     kept_ids = {_taint_id(taint) for taint in wanted}
     former = {_taint_id(_own_taint(effect)) for effect in labels.TAINT_EFFECTS}
     dropped_ids = (former | set(node.metadata.annotations.get(TAINTS, "").split(","))) - kept_ids
@@ -202,7 +209,7 @@ def forge_conditions(
     if networking is not None:
         status = "False" if networking else "True"
         reason = "Connected" if networking else "NotConnected"
-        conditions.append(Condition("NetworkUnavailable", status, reason, ""))
+        conditions.append(Condition(NETWORK_UNAVAILABLE, status, reason, ""))
     return conditions
 
 
@@ -224,10 +231,24 @@ def plan_status(
         elif present.get(key) != value:
             patch[key] = value
     before = present.get("conditions") or []
-    merged, changed = merge_conditions(before, conditions, now)
+    merged, changed = merge_conditions(before, _with_network(before, conditions), now)
     if changed or heartbeat:
         patch["conditions"] = merged
     return patch
+
+
+def _with_network(present: Iterable[Mapping[str, Any]], wanted: Iterable[Condition]) -> list[Condition]:
+    """The conditions with a network that others call unavailable put right, where the network is not looked at.
+
+    Route controllers of clouds report it of every Node they make no route for, which keeps pods off.
+    """
+    found = list(wanted)
+    own = any(one.type == NETWORK_UNAVAILABLE for one in found)
+    if not own and any(
+        one.get("type") == NETWORK_UNAVAILABLE and one.get("status") == "True" for one in present
+    ):
+        found.append(Condition(NETWORK_UNAVAILABLE, "False", "NotChecked", ""))
+    return found
 
 
 def merge_conditions(
@@ -259,10 +280,10 @@ def is_cordoned(node: NodeObject) -> bool:
     return bool(msgspec.json.decode(node.spec, type=_Schedulable).unschedulable)
 
 
-def is_ready(status: Mapping[str, Any]) -> bool:
-    """Whether a Node's status says Ready."""
+def readiness(status: Mapping[str, Any]) -> str:
+    """The status of a Node's condition Ready, "" where it was never told."""
     conditions = status.get("conditions") or []
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+    return next((str(c.get("status")) for c in conditions if c.get("type") == "Ready"), "")
 
 
 def _dict_change(present: Mapping[str, Any], wanted: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
@@ -274,11 +295,6 @@ def _dict_change(present: Mapping[str, Any], wanted: Mapping[str, Any], *, whole
 
 def _own_taint(effect: str) -> dict[str, Any]:
     return {"key": labels.VIRTUAL_NODE_TAINT, "value": labels.TRUE, "effect": effect}
-
-
-def _wanted_taints(virtual_node: VirtualNode, effect: str) -> list[dict[str, Any]]:
-    own = _own_taint(effect)
-    return [own, *(taint for taint in virtual_node.spec.taints if _taint_id(taint) != _taint_id(own))]
 
 
 def _taint_id(taint: Mapping[str, Any]) -> str:

@@ -1,19 +1,21 @@
 """Keeping the Node object of one virtual node: made, made again when deleted, repaired, its status told.
 
-Runs in the virtual node's task. Labels and annotations are applied (so that those taken from the VirtualNode go),
-taints merged with those of the node controllers, status patched where it differs and every five minutes.
+Runs in the virtual node's task. Labels, annotations and taints are applied, from its creation on (so that those taken
+from the VirtualNode go), taints together with those of the node controllers; status is patched where it differs and
+every five minutes.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from isthmus.api.offloading import VirtualNode
 from isthmus.kube.client import Client
-from isthmus.kube.errors import AlreadyExists, BadRequest, Conflict, Invalid, KubeError, NotFound
+from isthmus.kube.errors import BadRequest, Conflict, Invalid, KubeError, NotFound
 from isthmus.kube.informer import Informer
 from isthmus.kube.objects import Key
 from isthmus.offloading.pods.provider import ProviderHealth
@@ -29,11 +31,12 @@ from isthmus.offloading.virtualnode.node import (
     forge_node,
     forge_status,
     is_ours,
-    is_ready,
-    merge_conditions,
     plan_status,
     plan_taints,
+    readiness,
+    wanted_taints,
 )
+from isthmus.reflection.guarded import ABSENT
 
 HEARTBEAT_INTERVAL = 300.0
 UNMENDED = 60.0
@@ -94,45 +97,34 @@ class NodeReconciler:
         await self._tell(node, virtual_node)
 
     async def _create(self, virtual_node: VirtualNode) -> NodeObject:
-        now = _now()
-        health = self._health
-        if not health.reachable:
-            health = ProviderHealth(probed=True, lost=True, detail=health.detail)
-        conditions = forge_conditions(virtual_node, health, networking=self._networking(virtual_node))
-        status = forge_status(virtual_node, self._facts)
-        status["conditions"], _ = merge_conditions([], conditions, now)
-        name = virtual_node.metadata.name
+        taints = wanted_taints(virtual_node, self._facts.taint_effect)
         try:
-            return await self._client.create(
-                VIRTUAL_NODE_OBJECTS,
-                forge_node(virtual_node, self._facts, status),
-                field_manager=FIELD_MANAGER,
-            )
-        except AlreadyExists:
-            return await self._client.get(VIRTUAL_NODE_OBJECTS, name)
+            return await self._apply(virtual_node, taints, ABSENT)
+        except Conflict:
+            return await self._client.get(VIRTUAL_NODE_OBJECTS, virtual_node.metadata.name)
+
+    async def _apply(
+        self, virtual_node: VirtualNode, taints: list[dict[str, Any]], version: str
+    ) -> NodeObject:
+        """Apply all but the status: nothing of it is ever written otherwise, which an apply could not take back."""
+        manifest = forge_node(virtual_node, taints, version)
+        node = await self._client.apply(VIRTUAL_NODE_OBJECTS, manifest, field_manager=FIELD_MANAGER)
+        self._applied = (manifest["metadata"]["labels"], manifest["metadata"]["annotations"])
+        return node
 
     async def _repair(self, node: NodeObject, virtual_node: VirtualNode) -> None:
-        name = node.metadata.name
         labels, annotations = forge_labels(virtual_node), forge_annotations(virtual_node)
         taints = msgspec.json.decode(node.spec).get("taints") or []
         planned = plan_taints(taints, node, virtual_node, self._facts)
-        if planned != taints:
-            patch = {
-                "metadata": {"resourceVersion": node.metadata.resource_version},
-                "spec": {"taints": planned},
-            }
-            await self._client.patch(VIRTUAL_NODE_OBJECTS.partial(), name, patch, field_manager=FIELD_MANAGER)
-        if DRAINING in node.metadata.annotations:
-            await self._uncordon(node)
         present = (
-            labels.items() <= node.metadata.labels.items()
+            planned == taints
+            and labels.items() <= node.metadata.labels.items()
             and annotations.items() <= node.metadata.annotations.items()
         )
-        if present and self._applied == (labels, annotations):
-            return
-        manifest = {"metadata": {"name": name, "labels": labels, "annotations": annotations}}
-        await self._client.apply(VIRTUAL_NODE_OBJECTS.partial(), manifest, field_manager=FIELD_MANAGER)
-        self._applied = (labels, annotations)
+        if not present or self._applied != (labels, annotations):
+            await self._apply(virtual_node, planned, node.metadata.resource_version)
+        if DRAINING in node.metadata.annotations:
+            await self._uncordon(node)
 
     async def _uncordon(self, node: NodeObject) -> None:
         """Take back a cordon that was ours: the VirtualNode wants its Node after all."""
@@ -148,16 +140,20 @@ class NodeReconciler:
 
     async def _tell(self, node: NodeObject, virtual_node: VirtualNode) -> None:
         present = msgspec.json.decode(node.status)
-        if not self._health.reachable and not (self._health.lost and is_ready(present)):
-            # In doubt the Node stays as it is; later the node controller may have its say (Unknown).
-            return
-        conditions = forge_conditions(virtual_node, self._health, networking=self._networking(virtual_node))
+        ready = readiness(present)
+        health = self._health
+        if not health.reachable:
+            if ready and not (health.lost and ready == "True"):
+                # In doubt the Node stays as it is; later the node controller may have its say (Unknown).
+                return
+            health = ProviderHealth(probed=True, lost=True, detail=health.detail)
+        conditions = forge_conditions(virtual_node, health, networking=self._networking(virtual_node))
         due = time.monotonic() >= self._beat_at
         wanted = forge_status(virtual_node, self._facts)
         patch = plan_status(present, wanted, conditions, _now(), heartbeat=due)
         if not patch:
             return
-        if not is_ready(present):
+        if ready not in ("", "True"):
             self._health.settle()
         try:
             await self._client.patch(
