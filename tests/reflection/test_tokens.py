@@ -102,6 +102,7 @@ def test_the_secret_is_as_the_wire_has_it() -> None:
     }
     assert (manifest["type"], manifest["immutable"]) == ("Opaque", False)
     assert base64.b64decode(manifest["data"][KEY]) == b"jwt"
+    assert base64.b64decode(manifest["data"]["namespace"]) == b"shop"
 
 
 def test_a_long_service_account_fits_its_label() -> None:

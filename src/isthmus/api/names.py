@@ -96,6 +96,10 @@ def token_secret(pod: str) -> str:
     return f"{pod}-token"
 
 
+NAMESPACE_KEY = "namespace"
+"""The key in that Secret of the namespace its service account is in: no token has a key without a dash."""
+
+
 def token_key(volume: str, path: str) -> str:
     """The key in that Secret of the token one projected volume has at `path`: 6 hex digits of SHA-256."""
     return f"{volume}-{hashlib.sha256(path.encode()).hexdigest()[:6]}"

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct, field
 
 from isthmus.api import labels
-from isthmus.api.names import token_key, token_secret
+from isthmus.api.names import NAMESPACE_KEY, token_key, token_secret
 from isthmus.kube.builtin import Pod
 from isthmus.kube.objects import Base, Key, Manifest, Object, ObjectMeta
 from isthmus.reflection.session import ReflectionSession
@@ -162,8 +162,12 @@ def forge_secret(
     service_account: str,
     issued: dict[str, IssuedToken],
 ) -> Manifest:
-    """The Secret that holds the tokens of a pod; its expiration is that of the token that ends first."""
+    """The Secret that holds the tokens of a pod, and the namespace they are for.
+
+    Its expiration is that of the token that ends first.
+    """
     expires = min(token.expires for token in issued.values())
+    values = {key: token.value for key, token in issued.items()} | {NAMESPACE_KEY: pod.namespace}
     return {
         "metadata": {
             "name": token_secret(pod.name),
@@ -177,7 +181,7 @@ def forge_secret(
         },
         "type": "Opaque",
         "immutable": False,
-        "data": {key: base64.b64encode(token.value.encode()).decode() for key, token in issued.items()},
+        "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
     }
 
 

@@ -117,7 +117,6 @@ def test_it_is_named_and_marked_for_the_twin_namespace() -> None:
         "annotations": {
             "example/note": "x",
             POD_UID: "uid-1",
-            POD_NAMESPACE: "demo",
             REVISION: first_revision(make_pod().spec),
         },
     }
@@ -129,7 +128,7 @@ def test_keys_the_user_keeps_back_stay() -> None:
         "metadata"
     ]
     assert "app" not in metadata["labels"]
-    assert set(metadata["annotations"]) == {POD_NAMESPACE, POD_UID, REVISION}
+    assert set(metadata["annotations"]) == {POD_UID, REVISION}
 
 
 def test_what_names_this_cluster_stays_here() -> None:
@@ -223,6 +222,28 @@ def test_the_downward_api_tells_the_namespace_and_the_uid_of_home() -> None:
     ]
     assert spec["volumes"][0]["downwardAPI"]["items"][3] == ITEMS[3]
     assert spec["volumes"][1]["projected"]["sources"] == [{"downwardAPI": spec["volumes"][0]["downwardAPI"]}]
+
+
+def test_the_namespace_beside_a_token_comes_with_the_token() -> None:
+    token = {"serviceAccountToken": {"path": "token"}}
+    spec = forged(
+        {
+            "volumes": [
+                {"name": "all", "projected": {"sources": [token, {"downwardAPI": {"items": ITEMS[:2]}}]}}
+            ]
+        }
+    )
+    _, namespace, rest = spec["volumes"][0]["projected"]["sources"]
+    assert namespace == {
+        "secret": {"name": "web-0-token", "items": [{"key": "namespace", "path": "namespace"}]}
+    }
+    assert [item["path"] for item in rest["downwardAPI"]["items"]] == ["uid"]
+
+
+def test_only_a_pod_whose_volumes_tell_its_namespace_carries_it() -> None:
+    telling = forge_shadow_pod(make_pod(spec={**SPEC, **TELLING}), "demo-rome", TERMS)
+    assert telling["metadata"]["annotations"][POD_NAMESPACE] == "demo"
+    assert POD_NAMESPACE not in forge_shadow_pod(make_pod(), "demo-rome", TERMS)["metadata"]["annotations"]
 
 
 @pytest.mark.parametrize(

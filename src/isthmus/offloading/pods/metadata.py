@@ -22,7 +22,7 @@ POD_UID = OWN_PREFIX + "pod-uid"
 """On a ShadowPod: which local pod it stands for, so that a successor of the same name is told apart."""
 
 POD_NAMESPACE = OWN_PREFIX + "pod-namespace"
-"""On a ShadowPod: the namespace of that pod, for the downward API of its volumes."""
+"""On a ShadowPod whose volumes tell it by the downward API: the namespace of that pod."""
 
 REMOTE_POD_UID = OWN_PREFIX + "remote-pod-uid"
 """On a local pod: the remote pod its status was last taken from."""
@@ -63,7 +63,7 @@ def forge_metadata(pod: ObjectMeta, identity: Identity) -> RemoteMetadata:
         for key, value in pod.annotations.items()
         if key not in identity.annotations_not_reflected and not key.startswith(OWN_PREFIX)
     }
-    annotations |= {POD_UID: pod.uid, POD_NAMESPACE: pod.namespace}
+    annotations[POD_UID] = pod.uid
     return RemoteMetadata(remote_labels, annotations)
 
 
@@ -77,7 +77,9 @@ def plan_metadata_patch(
     """
     changes = {
         "labels": _differences(present.labels, wanted.labels, given_up | _PROVIDER_LABELS),
-        "annotations": _differences(present.annotations, wanted.annotations, given_up | OWN_ANNOTATIONS),
+        "annotations": _differences(
+            present.annotations, wanted.annotations, given_up | OWN_ANNOTATIONS | {POD_NAMESPACE}
+        ),
     }
     changes = {name: change for name, change in changes.items() if change}
     return {"metadata": {"uid": present.uid, **changes}} if changes else {}

@@ -27,9 +27,9 @@ from isthmus.offloading.pods.api_server import (
     forge_host_aliases,
     home_fields,
 )
-from isthmus.offloading.pods.metadata import Identity, forge_metadata
+from isthmus.offloading.pods.metadata import POD_NAMESPACE, Identity, forge_metadata
 from isthmus.offloading.pods.spread import forge_spread
-from isthmus.offloading.pods.volumes import forge_volumes
+from isthmus.offloading.pods.volumes import forge_volumes, tells_namespace
 
 _LEFT_HERE = frozenset(
     {
@@ -74,15 +74,16 @@ def forge_shadow_pod(pod: Pod, remote_namespace: str, terms: Terms) -> Manifest:
     Raises InvalidPodError (a ValueError) where the pod's own annotations are wrong.
     """
     metadata = forge_metadata(pod.metadata, terms.identity)
-    spec: dict[str, Any] = msgspec.json.decode(pod.spec)
+    spec = forge_pod_spec(msgspec.json.decode(pod.spec), pod, terms)
+    told = {POD_NAMESPACE: pod.metadata.namespace} if tells_namespace(spec.get("volumes", [])) else {}
     return {
         "metadata": {
             "name": pod.metadata.name,
             "namespace": remote_namespace,
             "labels": metadata.labels,
-            "annotations": {**metadata.annotations, REVISION: first_revision(pod.spec)},
+            "annotations": {**metadata.annotations, **told, REVISION: first_revision(pod.spec)},
         },
-        "spec": {"pod": forge_pod_spec(spec, pod, terms)},
+        "spec": {"pod": spec},
     }
 
 

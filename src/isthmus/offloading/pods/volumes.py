@@ -1,9 +1,9 @@
 """A pod's volumes as they must read in the twin namespace: service account tokens and the root CA.
 
 The provider cannot issue tokens of our service accounts, so the reflection puts them into a Secret of the
-pod's (`<pod>-token`), and each projected token becomes an item of it. The downward API tells the pod's namespace and
-UID from annotations, since both are others at the provider: in-cluster clients take "my namespace" from the file beside
-the token. Everything else is copied verbatim.
+pod's (`<pod>-token`), and each projected token becomes an item of it. The pod's namespace and UID are others at the
+provider: in-cluster clients take "my namespace" from the file beside the token, which comes from that Secret too;
+elsewhere the downward API tells both from annotations. Everything else is copied verbatim.
 """
 
 from __future__ import annotations
@@ -48,8 +48,13 @@ def _volume(volume: dict[str, Any], reading: Reading) -> dict[str, Any]:
     projected = volume.get("projected")
     if projected is None:
         return volume
+    given = projected.get("sources") or []
+    beside_token = reading.tokens and any(one.get("serviceAccountToken") for one in given)
     sources = []
-    for source in projected.get("sources") or []:
+    for source in given:
+        if beside_token and reading.tells_home and source.get("downwardAPI") is not None:
+            sources += _beside_token(source["downwardAPI"], reading)
+            continue
         forged = _source(source, volume["name"], reading)
         if forged is not None:
             sources.append(forged)
@@ -79,9 +84,43 @@ def _downward(downward: dict[str, Any], reading: Reading) -> dict[str, Any]:
     return {**downward, "items": [_item(item) for item in downward.get("items") or []]}
 
 
+def _beside_token(downward: dict[str, Any], reading: Reading) -> list[dict[str, Any]]:
+    """The sources of a downward API beside a token: its namespace comes from the Secret of the tokens."""
+    items = downward.get("items") or []
+    paths = [item["path"] for item in items if _field(item) == "metadata.namespace"]
+    rest = [item for item in items if _field(item) != "metadata.namespace"]
+    secret = [{"key": names.NAMESPACE_KEY, "path": path} for path in paths]
+    sources: list[dict[str, Any]] = []
+    if secret:
+        sources.append({"secret": {"name": names.token_secret(reading.pod), "items": secret}})
+    if rest:
+        sources.append({"downwardAPI": _downward({**downward, "items": rest}, reading)})
+    return sources
+
+
+def _field(item: dict[str, Any]) -> str:
+    return str((item.get("fieldRef") or {}).get("fieldPath", ""))
+
+
+def tells_namespace(volumes: list[dict[str, Any]]) -> bool:
+    """Whether forged volumes read the annotation POD_NAMESPACE."""
+    sources = [
+        source
+        for volume in volumes
+        for source in (volume, *(volume.get("projected") or {}).get("sources", ()))
+    ]
+    items = [item for source in sources for item in (source.get("downwardAPI") or {}).get("items") or ()]
+    return any(_field(item) == _path(POD_NAMESPACE) for item in items)
+
+
+def _path(annotation: str) -> str:
+    return f"metadata.annotations['{annotation}']"
+
+
 def _item(item: dict[str, Any]) -> dict[str, Any]:
-    reference = item.get("fieldRef") or {}
-    annotation = _ANNOTATIONS.get(reference.get("fieldPath", ""))
-    if annotation is None:
-        return item
-    return {**item, "fieldRef": {**reference, "fieldPath": f"metadata.annotations['{annotation}']"}}
+    annotation = _ANNOTATIONS.get(_field(item))
+    return (
+        item
+        if annotation is None
+        else {**item, "fieldRef": {**item["fieldRef"], "fieldPath": _path(annotation)}}
+    )
