@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,9 +22,12 @@ from isthmus.offloading.inplace import (
     CHANGES,
     REFLECTED,
     REVISION,
+    REWRITTEN,
+    MutablePart,
     first_revision,
     mutable_part,
     resized_spec,
+    rewritten_images,
 )
 from isthmus.offloading.pods import inplace as consumer
 from isthmus.offloading.pods.inplace import follow_changes, plan_change
@@ -85,6 +89,19 @@ def running(shadow: dict[str, Any]) -> dict[str, Any]:
     return pod
 
 
+def decoded_part(spec: dict[str, Any]) -> MutablePart:
+    return mutable_part(msgspec.Raw(msgspec.json.encode(spec)))
+
+
+def after_change(shadow: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
+    """The ShadowPod after its local pod has become `spec`, with the generation an API server gives it."""
+    patch = plan_change(decoded(shadow, ShadowPod), decoded_part(spec), OffloadingPatch())
+    after: dict[str, Any] = merge_patch(shadow, patch)
+    if after["spec"] != shadow["spec"]:
+        after["metadata"]["generation"] += 1
+    return after
+
+
 def apply_strategic(pod: dict[str, Any], patch: dict[str, Any]) -> None:
     """As an API server does, whose typed resources have no empty maps."""
     pod["spec"] = strategic_patch(pod["spec"], patch["spec"])
@@ -112,10 +129,7 @@ def test_a_change_reaches_the_remote_pod(changes: dict[str, Any], subresources: 
     before = made()
     pod = running(before)
     spec = changed(**changes)
-    patch = plan_change(
-        decoded(before, ShadowPod), mutable_part(msgspec.Raw(msgspec.json.encode(spec))), OffloadingPatch()
-    )
-    after = merge_patch(before, patch)
+    after = after_change(before, spec)
     steps = plan_steps(decoded(after, ShadowPod), decoded(pod, Pod))
     assert {step.subresource for step in steps} == subresources
     for step in steps:
@@ -131,6 +145,27 @@ def test_a_change_reaches_the_remote_pod(changes: dict[str, Any], subresources: 
         each for each in spec["tolerations"] if each["key"] != labels.VIRTUAL_NODE_TAINT
     ]
     assert pod["spec"]["initContainers"][0]["image"] == spec["initContainers"][0]["image"]
+
+
+def test_an_image_that_the_provider_has_rewritten_is_changed_only_where_it_changed_at_home() -> None:
+    before = made()
+    pod = running(before)
+    for kind in ("containers", "initContainers"):
+        for container in pod["spec"][kind]:
+            container["image"] = f"mirror/{container['image']}"
+    rewritten = rewritten_images(decoded_part(before["spec"]["pod"]), decoded_part(pod["spec"]))
+    pod["metadata"]["annotations"][REWRITTEN] = json.dumps(rewritten)
+    assert set(rewritten) == {
+        each["name"] for kind in ("containers", "initContainers") for each in pod["spec"][kind]
+    }
+    debugged = after_change(before, changed(ephemeralContainers=[DEBUGGER]))
+    assert [step.subresource for step in plan_steps(decoded(debugged, ShadowPod), decoded(pod, Pod))] == [
+        "ephemeralcontainers"
+    ]
+    changed_one = after_change(debugged, changed(image="web:2", ephemeralContainers=[DEBUGGER]))
+    [spec, _] = plan_steps(decoded(changed_one, ShadowPod), decoded(pod, Pod))
+    name = before["spec"]["pod"]["containers"][0]["name"]
+    assert spec.patch == {"spec": {"containers": [{"name": name, "image": "web:2"}]}}
 
 
 @given(
@@ -150,8 +185,7 @@ def test_after_any_changes_a_pod_made_anew_is_the_one_that_was_changed(history: 
     shadow = made()
     pod = running(shadow)
     for changes in history:
-        part = mutable_part(msgspec.Raw(msgspec.json.encode(changed(**changes))))
-        shadow = merge_patch(shadow, plan_change(decoded(shadow, ShadowPod), part, OffloadingPatch()))
+        shadow = after_change(shadow, changed(**changes))
         for step in plan_steps(decoded(shadow, ShadowPod), decoded(pod, Pod)):
             apply_strategic(pod, step.patch)
     again = running(shadow)
@@ -285,10 +319,7 @@ def test_what_the_provider_refuses_is_an_event_and_is_not_marked_as_done() -> No
     patches: list[tuple[str, Any]] = []
     shadow = made()
     pod = running(shadow)
-    part = mutable_part(
-        msgspec.Raw(msgspec.json.encode(changed(image="web:2", ephemeralContainers=[DEBUGGER])))
-    )
-    after = merge_patch(shadow, plan_change(decoded(shadow, ShadowPod), part, OffloadingPatch()))
+    after = after_change(shadow, changed(image="web:2", ephemeralContainers=[DEBUGGER]))
 
     class Client:
         refuse = True

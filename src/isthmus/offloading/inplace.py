@@ -31,7 +31,10 @@ APPLIED = "isthmus.liqo.io/applied-revision"
 REFLECTED = "isthmus.liqo.io/reflected"
 """On the provider's Pod: which of its labels and annotations came from its ShadowPod."""
 
-OWN_ANNOTATIONS = frozenset({REVISION, CHANGES, APPLIED, REFLECTED})
+REWRITTEN = "isthmus.liqo.io/rewritten-images"
+"""On the provider's Pod: which image, by container, its ShadowPod asked for where the API server made another of it."""
+
+OWN_ANNOTATIONS = frozenset({REVISION, CHANGES, APPLIED, REFLECTED, REWRITTEN})
 """What the metadata that follows the local pod leaves alone."""
 
 _RESIZABLE = ("requests", "limits")
@@ -68,6 +71,17 @@ class Changes(Base, frozen=True, kw_only=True):
 
     resources: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     ephemeral_containers: list[dict[str, Any]] = field(default_factory=list)
+
+
+def images_of(part: MutablePart) -> dict[str, str]:
+    """The image of each container that is made with the pod."""
+    return {container.name: container.image for container in part.each_container()}
+
+
+def rewritten_images(wanted: MutablePart, made: MutablePart) -> dict[str, str]:
+    """What was asked for, by container, where a policy of the provider has made another image of it: a mirror's."""
+    found = images_of(made)
+    return {name: image for name, image in images_of(wanted).items() if found.get(name, image) != image}
 
 
 def mutable_part(spec: Raw) -> MutablePart:

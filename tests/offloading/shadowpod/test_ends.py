@@ -195,7 +195,7 @@ class Provider:
     async def find(self, resource: Resource[Any], name: str, namespace: str) -> Any:
         return self._decoded(resource.plural) if resource.plural in self.stored else None
 
-    async def create(self, resource: Resource[Any], manifest: Manifest, *_: Any, **__: Any) -> None:
+    async def create(self, resource: Resource[Any], manifest: Manifest, *_: Any, **__: Any) -> Any:
         if PODS in self.stored:
             raise AlreadyExists("it exists", code=409)
         pod = msgspec.json.decode(msgspec.json.encode(manifest))
@@ -203,6 +203,7 @@ class Provider:
         self._store(PODS, pod | {"status": {"phase": "Pending"}})
         self.started.append(self._owner(pod))
         assert self.started[-1] not in self.ended, "what has finished runs again"
+        return msgspec.json.decode(msgspec.json.encode(pod), type=resource.type)
 
     async def patch(self, resource: Resource[Any], name: str, patch: Any, *_: Any, **how: Any) -> None:
         found = self.stored.get(resource.plural)

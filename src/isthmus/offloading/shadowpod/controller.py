@@ -13,7 +13,7 @@ import time
 
 from isthmus.api import labels
 from isthmus.api.offloading import SHADOW_PODS, ShadowPod
-from isthmus.kube.builtin import NAMESPACES
+from isthmus.kube.builtin import NAMESPACES, PODS
 from isthmus.kube.errors import AlreadyExists, BadRequest, Conflict, Forbidden, Invalid, NotFound
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Manifest
@@ -178,8 +178,8 @@ class ShadowPodController:
         if await self._has_finished(shadow):
             return None  # or is gone or replaced: its event is under way
         try:
-            await self.client.create(
-                SHADOWED_PODS.partial(),
+            made = await self.client.create(
+                PODS,
                 await self._forge(shadow),
                 shadow.metadata.namespace,
                 field_manager=labels.SHADOW_POD_MANAGER,
@@ -190,6 +190,7 @@ class ShadowPodController:
             return self._refused(shadow, str(error))
         self._awaited[uid] = time.monotonic() + CACHE_GRACE
         self._refusals.pop(uid, None)
+        await self.changes.note_rewritten(shadow, made)
         self.events.record(SHADOW_PODS, shadow, "CreatedPod", f"Created pod {shadow.metadata.name}")
         return CACHE_GRACE
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
+import msgspec
+
 from isthmus.api import labels
 from isthmus.api.offloading import SHADOW_PODS, ShadowPod
 from isthmus.kube.builtin import PODS, Pod
@@ -19,11 +21,13 @@ from isthmus.kube.events import EventRecorder
 from isthmus.kube.objects import Manifest, Object
 from isthmus.offloading.inplace import (
     APPLIED,
+    REWRITTEN,
     Changes,
     MutableContainer,
     MutablePart,
     mutable_part,
     read_changes,
+    rewritten_images,
 )
 from isthmus.offloading.shadowpod.forge import applied_mark
 
@@ -50,6 +54,13 @@ class ChangeKeeper:
         """Forget what is gone."""
         if new is None or new.metadata.uid != old.metadata.uid:
             self._refused.pop(old.metadata.uid, None)
+
+    async def note_rewritten(self, shadow: ShadowPod, made: Pod) -> None:
+        """Note on a Pod just made which of its images a policy of this cluster has made others of."""
+        rewritten = rewritten_images(mutable_part(shadow.spec.pod), mutable_part(made.spec))
+        if rewritten:
+            note = msgspec.json.encode(rewritten, order="sorted").decode()
+            await self._take(made, Step("", {"metadata": {"annotations": {REWRITTEN: note}}}))
 
     async def update(self, shadow: ShadowPod, pod: Object) -> float | None:
         """Bring the pod to what its ShadowPod wants now; returns when to try again."""
@@ -107,15 +118,24 @@ class ChangeKeeper:
 def plan_steps(shadow: ShadowPod, pod: Pod) -> list[Step]:
     """What has to be sent to bring a running pod to what its ShadowPod wants; an empty list for nothing."""
     wanted, found, changes = mutable_part(shadow.spec.pod), mutable_part(pod.spec), read_changes(shadow)
+    # A spec that was never changed says nothing new; what differs then is the provider's doing.
     plans = (
-        ("", _plan_spec(wanted, found)),
+        ("", _plan_spec(wanted, found, _rewritten(pod)) if shadow.metadata.generation > 1 else {}),
         ("resize", _plan_resize(changes, found)),
         ("ephemeralcontainers", _plan_ephemeral(changes, found)),
     )
     return [Step(subresource, {"spec": spec}) for subresource, spec in plans if spec]
 
 
-def _plan_spec(wanted: MutablePart, found: MutablePart) -> dict[str, Any]:
+def _rewritten(pod: Pod) -> dict[str, str]:
+    """The images asked for that the provider has made others of; none where the note cannot be read."""
+    try:
+        return msgspec.json.decode(pod.metadata.annotations.get(REWRITTEN, "{}"), type=dict[str, str])
+    except msgspec.DecodeError:
+        return {}
+
+
+def _plan_spec(wanted: MutablePart, found: MutablePart, rewritten: dict[str, str]) -> dict[str, Any]:
     plan: dict[str, Any] = {}
     for kind, new, old in (
         ("containers", wanted.containers, found.containers),
@@ -125,7 +145,7 @@ def _plan_spec(wanted: MutablePart, found: MutablePart) -> dict[str, Any]:
         images = [
             {"name": each.name, "image": each.image}
             for each in new
-            if each.image and present.get(each.name, each.image) != each.image
+            if each.image and each.image not in (present.get(each.name, each.image), rewritten.get(each.name))
         ]
         if images:
             plan[kind] = images
