@@ -44,7 +44,7 @@ coverage: prepare  ## Unit tests, and the lines they cover by package; fails bel
 	@.venv/bin/python scripts/coverage-floor
 
 cluster: prepare  ## Tests on the lab's real clusters, a lab for each of two workers (root)
-	@$(PYTEST) -m "cluster and not figures" $(PARALLEL) --endurance-part=$$(git rev-list --count HEAD) \
+	@$(PYTEST) -m "cluster and not figures and not smoke" $(PARALLEL) --endurance-part=$$(git rev-list --count HEAD) \
 		--junitxml=$(RESULTS)/cluster.xml $(REAL)
 
 smoke: prepare  ## One whole life on a standing lab: install, peer, offload, a Service across, unpeer, uninstall
