@@ -10,7 +10,7 @@ REAL := tests/cluster tests/lab/test_lifecycle.py tests/network/netns
 SHARD ?= 1/6
 
 .PHONY: help prepare demo test quick check style unit coverage cluster smoke figures endurance test-all durations
-.PHONY: bench lab-down clean
+.PHONY: bench programs lab-down clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,7 +43,10 @@ coverage: prepare  ## Unit tests, and the lines they cover by package; fails bel
 	@.venv/bin/coverage combine -q && .venv/bin/coverage json -q -o build/coverage/report.json
 	@.venv/bin/python scripts/coverage-floor
 
-cluster: prepare  ## Tests on the lab's real clusters, a lab for each of two workers (root)
+programs: prepare  ## Build what the lab needs and is not in the cache yet: Kubernetes above all (root, ten minutes, once)
+	@$(ISTHMUS) lab build
+
+cluster: programs  ## Tests on the lab's real clusters, a lab for each of two workers (root)
 	@$(PYTEST) -m "cluster and not figures and not smoke" $(PARALLEL) --endurance-part=$$(git rev-list --count HEAD) \
 		--junitxml=$(RESULTS)/cluster.xml $(REAL)
 

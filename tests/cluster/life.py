@@ -45,7 +45,9 @@ def play(consumer: Cluster, provider: Cluster, directory: Path) -> None:
     _use(consumer, directory)
     consumer.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
     eventually(
-        lambda: not provider.get("namespace", f"{NAMESPACE}-{consumer.name}"), within=60, what="the twin's end"
+        lambda: not provider.get("namespace", f"{NAMESPACE}-{consumer.name}"),
+        within=60,
+        what="the twin's end",
     )
     isthmus("unpeer", *between(consumer, provider), "--skip-confirm", "--delete-namespaces")
     assert left(consumer, provider) == []

@@ -118,7 +118,9 @@ def lab_cluster(name: str) -> Cluster:
     """A cluster of the lab that is up."""
     server = next(cluster.url for cluster in lab.clusters() if cluster.name == name)
     kubeconfig = lab.kubeconfig(name)
-    return Cluster(name, kubeconfig, str(lab.kubectl()), server, Reader(server, kubeconfig.parent / "pki"))
+    return Cluster(
+        name, kubeconfig, str(lab.kubectl(name)), server, Reader(server, kubeconfig.parent / "pki")
+    )
 
 
 def eventually(

@@ -47,6 +47,14 @@ def test_other_versions_are_refused_with_what_there_is(asked: str) -> None:
         binaries.resolve_version(asked)
 
 
+def test_each_cluster_may_have_a_version_of_its_own() -> None:
+    newest = binaries.resolve_version("1.37")
+    assert binaries.resolve_versions("1.37", 3) == [newest] * 3
+    assert binaries.resolve_versions("1.37,1.35", 2) == [newest, binaries.resolve_version("1.35")]
+    with pytest.raises(LabError, match="names 2 versions for 3 clusters: name one for all, or one for each"):
+        binaries.resolve_versions("1.37,1.35", 3)
+
+
 def test_a_build_is_named_after_its_sources(tmp_path: Path) -> None:
     source = tmp_path / "main.go"
     source.write_text("one")

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import pytest
 from click.testing import CliRunner
@@ -43,7 +43,7 @@ def test_kubectl_gets_every_word_the_double_dash_too(monkeypatch: pytest.MonkeyP
     given: list[object] = []
 
     class Recorded:
-        binaries = "/programs"
+        binaries: ClassVar[dict[str, str]] = {"rome": "/programs"}
 
     class Found:
         name = "rome"
@@ -52,6 +52,7 @@ def test_kubectl_gets_every_word_the_double_dash_too(monkeypatch: pytest.MonkeyP
         given.extend([str(program), words, environment["KUBECONFIG"]])
         raise LabError("replaced")
 
+    monkeypatch.delenv("ISTHMUS_LAB_NAME", raising=False)
     monkeypatch.setattr(lifecycle, "require_root", lambda: None)
     monkeypatch.setattr(state, "find_cluster", lambda *_: Found)
     monkeypatch.setattr(state, "require", lambda *_: Recorded)

@@ -41,7 +41,12 @@ def site(tmp_path: Path) -> Site:
 
 
 def record(phase: Phase) -> State:
-    return State(phase, "1.36.3", "/programs", 2, 1, "10.244.0.0/16", "10.96.0.0/16", ["/a"], {"b": "c"})
+    return State(
+        phase,
+        {"rome": "1.36.3", "milan": "1.35.4"},
+        {"rome": "/programs", "milan": "/older"},
+        *(2, 1, "10.244.0.0/16", "10.96.0.0/16", ["/a"], {"b": "c"}),
+    )
 
 
 def test_state_comes_back_as_it_was(site: Site) -> None:

@@ -59,13 +59,20 @@ def lab() -> None:
 @lab.command(
     epilog=examples(
         "isthmus lab up --clusters 3 --workers 1",
+        "isthmus lab up --kubernetes 1.35,1.36",
         "# certificates that live three minutes, to see them renewed",
         "isthmus lab up --certificate-life 3m",
     )
 )
 @click.option("--clusters", default=2, show_default=True, help="How many clusters.")
 @click.option("--workers", default=2, show_default=True, help="How many worker nodes in each.")
-@click.option("--kubernetes", default=binaries.DEFAULT_KUBERNETES, show_default=True, help="The version.")
+@click.option(
+    "--kubernetes",
+    metavar="VERSION[,VERSION...]",
+    default=binaries.DEFAULT_KUBERNETES,
+    show_default=True,
+    help="The version, or one for each cluster.",
+)
 @click.option("--disjoint", is_flag=True, help="Give each cluster address ranges of its own.")
 @click.option(
     "--certificate-life",
@@ -84,6 +91,24 @@ def up(clusters: int, workers: int, kubernetes: str, disjoint: bool, certificate
         disjoint=disjoint, certificate_life=certificate_life,
     )  # fmt: skip
     report(f"try: isthmus lab kubectl {made[0].name} get nodes")
+
+
+@lab.command("build", epilog=examples("isthmus lab build", "isthmus lab build --kubernetes 1.35,1.37"))
+@click.option(
+    "--kubernetes",
+    metavar="VERSION[,VERSION...]",
+    default=binaries.DEFAULT_KUBERNETES,
+    show_default=True,
+    help="The versions to build.",
+)
+@translated
+def build_programs(kubernetes: str) -> None:
+    """Build whatever the lab needs that is not in the cache yet, and start nothing.
+
+    Of Kubernetes, of the test images and of the image of Isthmus.
+    """
+    lifecycle.build(kubernetes, report)
+    building.build(report)
 
 
 @lab.command(epilog=examples("isthmus lab reboot milan-worker-1"))
@@ -137,8 +162,9 @@ def kubectl(name: str, words: tuple[str, ...]) -> None:
     """Run the stock kubectl of the lab's version against a cluster."""
     site = site_from_environment()
     lifecycle.require_root()
-    file = state.kubeconfig(site, state.find_cluster(site, name).name)
-    program = Path(state.require(site).binaries) / "kubectl"
+    cluster = state.find_cluster(site, name).name
+    file = state.kubeconfig(site, cluster)
+    program = Path(state.require(site).binaries[cluster]) / "kubectl"
     os.execve(program, ["kubectl", *words], os.environ | {"KUBECONFIG": str(file)})
 
 

@@ -69,9 +69,10 @@ def kubeconfig(name: str) -> Path:
     return state.kubeconfig(site, state.find_cluster(site, name).name)
 
 
-def kubectl() -> Path:
-    """The stock kubectl of the lab's version. Raises LabError when no lab is up."""
-    return Path(state.require(site_from_environment()).binaries) / "kubectl"
+def kubectl(name: str = "rome") -> Path:
+    """The stock kubectl of a cluster's version. Raises LabError when no lab is up, or for an unknown cluster."""
+    site = site_from_environment()
+    return Path(state.require(site).binaries[state.find_cluster(site, name).name]) / "kubectl"
 
 
 def pids(name: str) -> dict[str, int]:

@@ -86,6 +86,17 @@ def resolve_version(asked: str) -> str:
     raise LabError(f"Kubernetes {asked} is not served: choose one of {', '.join(served)}")
 
 
+def resolve_versions(asked: str, clusters: int) -> list[str]:
+    """The full version for each cluster: one for all, or one for each, separated by commas. Raises LabError."""
+    words = asked.split(",")
+    if len(words) not in (1, clusters):
+        raise LabError(
+            f"--kubernetes {asked} names {len(words)} versions for {clusters} clusters: name one for all,"
+            " or one for each"
+        )
+    return [resolve_version(word) for word in (words * clusters if len(words) == 1 else words)]
+
+
 def kubernetes_build(version: str) -> Build:
     """How Kubernetes of a full version is built. Without the linker's flags it calls itself v0.0.0."""
     major, minor, _ = version.split(".")

@@ -53,18 +53,20 @@ def up(
         raise LabError(
             f"--certificate-life {certificate_life!r} is no duration: write for instance 3m or 24h"
         )
-    version = binaries.resolve_version(kubernetes)
+    versions = binaries.resolve_versions(kubernetes, clusters)
     planned = plan_clusters(site, clusters, workers, pod_cidr, service_cidr, disjoint)
     with state.locked(site):
         _clear_remains(site, report)
         packages.ensure(packages.RUN, report)
         _check_free(site, planned)
-        programs = binaries.ensure(version, report)
+        programs = {version: str(binaries.ensure(version, report)) for version in dict.fromkeys(versions)}
         images = testimages.ensure(report)
         store = imagestore.ensure(images, report)
         record = State(
-            Phase.STARTING, version, str(programs), clusters, workers, str(pod_cidr), str(service_cidr),
-            disjoint=disjoint, images=str(images),
+            Phase.STARTING,
+            {one.name: version for one, version in zip(planned, versions, strict=True)},
+            {one.name: programs[version] for one, version in zip(planned, versions, strict=True)},
+            clusters, workers, str(pod_cidr), str(service_cidr), disjoint=disjoint, images=str(images),
         )  # fmt: skip
         _share(record, state.others(site))
         state.save(site, record)
@@ -77,6 +79,15 @@ def up(
         record.phase = Phase.UP
         state.save(site, record)
     return planned
+
+
+def build(kubernetes: str, report: Report) -> None:
+    """Have in the cache all that `up` needs of these versions, and start nothing. Raises LabError."""
+    require_root()
+    packages.ensure(packages.RUN, report)
+    for version in binaries.resolve_versions(kubernetes, kubernetes.count(",") + 1):
+        binaries.ensure(version, report)
+    imagestore.ensure(testimages.ensure(report), report)
 
 
 def _share(record: State, others: list[State]) -> None:
@@ -145,10 +156,12 @@ def _make(
     cgroups.create(site.cgroup, [worker.name for one in planned for worker in one.workers])
     network.create(site, planned)
     timed("network made")
-    programs = Path(record.binaries)
     with ThreadPoolExecutor(len(planned)) as pool:
         starts = [
-            pool.submit(cluster.start, site, one, programs, store, timed, certificate_life) for one in planned
+            pool.submit(
+                cluster.start, site, one, Path(record.binaries[one.name]), store, timed, certificate_life
+            )
+            for one in planned
         ]
         try:
             for start in starts:

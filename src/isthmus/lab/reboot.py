@@ -23,7 +23,7 @@ def reboot_node(site: Site, name: str) -> None:
     """Crash a worker node and start it again; returns when its programs run. Raises LabError."""
     record = state.require(site)
     found, worker = _find(record.plan(site), name)
-    programs = Path(record.binaries)
+    programs = Path(record.binaries[found.name])
     with state.locked(site):
         _crash(site, worker)
         cgroups.remove(f"{site.cgroup}/{worker.name}")

@@ -31,10 +31,10 @@ class State:
     """The lab as recorded."""
 
     phase: Phase
-    kubernetes: str
-    """The full version, such as 1.36.3."""
-    binaries: str
-    """The folder with the programs of that version."""
+    kubernetes: dict[str, str]
+    """The full version of each cluster, such as 1.36.3, by its name."""
+    binaries: dict[str, str]
+    """The folder with the programs of that version, by the cluster's name."""
     clusters: int
     workers: int
     pod_cidr: str

@@ -68,7 +68,7 @@ def read(site: Site) -> list[ClusterStatus]:
 def _status(site: Site, record: State, cluster: Cluster, programs: dict[str, list[Program]]) -> ClusterStatus:
     status = ClusterStatus(
         name=cluster.name,
-        version=record.kubernetes,
+        version=record.kubernetes[cluster.name],
         server=cluster.url,
         kubeconfig=str(state.kubeconfig(site, cluster.name)),
         phase=record.phase,
