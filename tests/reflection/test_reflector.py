@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from isthmus.api import labels
-from isthmus.kube.informer import InformerSet
 from isthmus.kube.objects import Manifest
-from isthmus.reflection import ReflectionSession, setup_namespace
-from tests.apiserver import ApiServer, connected, running
+from tests.apiserver import ApiServer
+from tests.reflection.support import named, reflecting
 
 SLICES, SHADOWS = "endpointslices", "shadowendpointslices"
-
-
-def named(name: str, namespace: str = "", **rest: Any) -> Manifest:
-    metadata = {key: rest.pop(key) for key in ("labels", "annotations") if key in rest}
-    return {"metadata": {"name": name, "namespace": namespace, **metadata}, **rest}
 
 
 def endpoints(*addresses: str, node: str = "worker") -> list[Manifest]:
@@ -39,33 +31,6 @@ def slice_(*found: Manifest) -> Manifest:
 def service(**metadata: Any) -> Manifest:
     spec = {"type": "ClusterIP", "selector": {"app": "web"}, "ports": [{"protocol": "TCP", "port": 80}]}
     return named("web", "shop", spec=spec, **metadata)
-
-
-@asynccontextmanager
-async def reflecting(home: ApiServer, provider: ApiServer, **settings: Any) -> AsyncIterator[None]:
-    """Reflection of `shop`, until the end of the block."""
-    facts: dict[str, Any] = {
-        "home_id": "rome",
-        "provider_id": "milan",
-        "node_name": "milan",
-        "services": True,
-    }
-    async with running(home) as manager, connected(provider) as client:
-        local: dict[str, Any] = {
-            "local_client": manager.client,
-            "local_informers": manager.informers,
-            "events": manager.events,
-        }
-        informers = InformerSet(client)
-        remote: dict[str, Any] = {"remote_client": client, "remote_informers": informers}
-        session = ReflectionSession(**(local | remote | facts | settings))
-        task = asyncio.create_task(setup_namespace(session, "shop", "shop-rome"))
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await informers.close()
 
 
 def faults(home: ApiServer) -> list[str]:
