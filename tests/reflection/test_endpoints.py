@@ -102,6 +102,23 @@ def test_an_address_two_clusters_use_is_not_told_directly() -> None:
     assert told.direct == {}
 
 
+def test_a_written_endpoint_that_is_the_providers_own_pod_is_told_as_the_provider_knows_it() -> None:
+    seen = SEEN | {"milan": "10.73.0.0/16"}
+    pods = parse_cidr("10.244.0.0/16")
+    ranges = {id_: PeerRanges(((pods, parse_cidr(range_)),), ()) for id_, range_ in seen.items()}
+    written = [endpoint("10.73.1.20", None), endpoint("10.73.1.21", "milan"), endpoint("10.71.0.5", None)]
+    told = translate(written, around(ranges_of=ranges.get, takes_own=True), direct=False)
+    assert addresses(told.endpoints) == ["10.244.1.20", "10.70.0.9"]
+    assert told.direct == {"milan": ["10.244.1.20"]}
+    assert told.waiting == []
+    stock = translate(written, around(ranges_of=ranges.get), direct=False)
+    assert (stock.direct, stock.waiting) == ({}, ["10.73.1.20"])
+    clashing = [endpoint("10.244.1.20"), endpoint("10.73.1.20", None)]
+    told = translate(clashing, around(ranges_of=ranges.get, takes_own=True), direct=False)
+    assert addresses(told.endpoints) == ["10.244.1.20"], "one address would mean two pods"
+    assert told.waiting == ["10.73.1.20"]
+
+
 def test_without_translation_addresses_stay() -> None:
     told = translate(
         [endpoint("198.51.100.1"), endpoint("10.73.0.5", "milan")], around(translate=False), direct=False

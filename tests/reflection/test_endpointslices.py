@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 from msgspec import convert
 
 from isthmus.api import labels
+from isthmus.api.authentication import RESOURCE_SLICES
 from isthmus.api.endpoints import DirectConnections, read_direct_connections
 from isthmus.api.ipam import IPS, NETWORKS
 from isthmus.api.networking import CONFIGURATIONS
@@ -61,7 +63,9 @@ def configuration(namespace: str) -> dict[str, Any]:
     return named("naples", namespace, labels=peer("naples"), spec=spec, status=status)
 
 
-def caches(service: dict[str, Any] | None, *configurations: dict[str, Any]) -> tuple[Informer[Any], ...]:
+def caches(
+    service: dict[str, Any] | None, *configurations: dict[str, Any], slices: Sequence[dict[str, Any]] = ()
+) -> tuple[Informer[Any], ...]:
     tenant = peer("naples") | {labels.TENANT_NAMESPACE: "true"}
     pods = {labels.NETWORK_TYPE: "pod-cidr"}
     return (
@@ -86,6 +90,7 @@ def caches(service: dict[str, Any] | None, *configurations: dict[str, Any]) -> t
         ),
         cache(CONFIGURATIONS, *configurations),
         cache(NAMESPACES.partial(), named("liqo-tenant-naples", labels=tenant)),
+        cache(RESOURCE_SLICES, *slices),
     )
 
 
@@ -104,6 +109,19 @@ OURS, THEIRS, OTHERS = (
     {"addresses": ["10.73.0.5"], "nodeName": "milan"},
     {"addresses": ["10.71.0.5"], "nodeName": "naples"},
 )
+
+
+def test_the_providers_own_pods_are_told_of_where_it_is_known_to_understand_that() -> None:
+    local = slice_({"addresses": ["10.71.1.20"]})
+    web, ranges = named("web", "shop"), configuration("liqo-tenant-naples")
+    view = msgspec.structs.replace(session(), provider_id="naples")
+    told = []
+    for mark in ({}, {labels.PROVIDER_NETWORK: "{}"}):
+        slice_of = named("naples", "liqo-tenant-naples", spec={"providerClusterID": "naples"})
+        slice_of["metadata"]["annotations"] = mark
+        found = endpointslices.prepare(view, local, caches(web, ranges, slices=[slice_of]))
+        told.append([one.addresses for one in found.endpoints])
+    assert told == [[], [["10.244.1.20"]]]
 
 
 def test_the_copy_has_the_endpoints_of_everywhere_but_the_provider() -> None:

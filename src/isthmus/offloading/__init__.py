@@ -28,7 +28,9 @@ def setup(manager: Manager, options: Options, webhooks: Mapping[str, Handler] | 
     namespaces.setup(manager, options)
     shadowpod.setup(manager, options)
     policy = shadowendpointslice.Policy(
-        deny_direct_connections=options.deny_direct_connections, unmapped="networking" not in options.modules
+        own_id=options.cluster_id,
+        deny_direct_connections=options.deny_direct_connections,
+        unmapped="networking" not in options.modules,
     )
     shadowendpointslice.setup(manager, policy)
     admission.setup(manager, options, ledger, webhooks)

@@ -2,7 +2,8 @@
 
 A provider maps what it is told through its Configuration of this cluster, which knows our pod CIDRs and our
 external CIDR (behaviour.md 5.3). So an address goes out as it is where it is of our pods, and otherwise as the
-external address that an IP object of the same namespace has for it. An endpoint without one waits; the others of
+external address that an IP object of the same namespace has for it, or as the provider knows it where it is of a
+pod there. An endpoint without one waits; the others of
 its slice do not wait for it. Pods of a third cluster may instead be told under their real address, as that cluster
 itself knows them, for a provider that has a network with it too (behaviour.md 5.10).
 """
@@ -38,11 +39,13 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     """The ranges of a peer as it and as we see them."""
     translate: bool = True
     """Whether addresses other than those of our pods need an external one."""
+    takes_own: bool = False
+    """Whether the provider takes endpoints that are its own pods, as stock does not."""
 
 
 class Translated(Struct, frozen=True):
-    """The endpoints for a provider: in `direct` the addresses that are another cluster's own, by its id; in
-    `waiting` the addresses that have no external one yet."""
+    """The endpoints for a provider: in `direct` the addresses that are a cluster's own, by its id; in `waiting` the
+    addresses that have no external one yet."""
 
     endpoints: list[Endpoint]
     direct: dict[str, list[str]]
@@ -61,7 +64,10 @@ def read_cidrs(texts: Iterable[str]) -> tuple[CIDR, ...]:
 
 
 def translate(endpoints: Iterable[Endpoint], around: Surroundings, *, direct: bool) -> Translated:
-    """The endpoints of a slice for a provider, without its own; `direct` as the Service asks for it.
+    """The endpoints of a slice for a provider, without those on its Nodes; `direct` as the Service asks for it.
+
+    An endpoint on no Node that has the address of a pod at the provider, as we see it, was written by a user or a
+    controller: it is told under the pod's real address, for nobody else makes that endpoint there.
 
     A real address that another endpoint of the slice has too (clusters may use the same ranges) would say
     nothing: its endpoint is told under its external address.
@@ -71,7 +77,7 @@ def translate(endpoints: Iterable[Endpoint], around: Surroundings, *, direct: bo
         for endpoint in endpoints
         if (cluster := _cluster_of(endpoint, around)) is not None and cluster != around.provider_id
     ]
-    reals = [_real_addresses(*one, around) if direct else [] for one in ours]
+    reals = [_real_addresses(*one, around, direct) for one in ours]
     externals = [_external_addresses(endpoint, around) for endpoint, _ in ours]
     uses = Counter(a for one in zip(reals, externals, strict=True) for a in {*one[0], *(one[1] or ())})
     result = Translated([], {}, [])
@@ -79,7 +85,7 @@ def translate(endpoints: Iterable[Endpoint], around: Surroundings, *, direct: bo
         addresses = external
         if real and all(uses[address] == 1 for address in real):
             addresses = real
-            result.direct.setdefault(cluster, []).extend(real)
+            result.direct.setdefault(cluster or around.provider_id, []).extend(real)
         if addresses is None:
             result.waiting.extend(endpoint.addresses)
         else:
@@ -92,9 +98,12 @@ def _cluster_of(endpoint: Endpoint, around: Surroundings) -> str | None:
     return around.cluster_of(endpoint.node_name) if endpoint.node_name else ""
 
 
-def _real_addresses(endpoint: Endpoint, cluster: str, around: Surroundings) -> list[str]:
-    """The addresses another provider's pod has there; none where that is not known of every one."""
-    ranges = around.ranges_of(cluster) if cluster else None
+def _real_addresses(endpoint: Endpoint, cluster: str, around: Surroundings, direct: bool) -> list[str]:
+    """The addresses that a pod in another cluster has there; none where that is not known of every one."""
+    if cluster:
+        ranges = around.ranges_of(cluster) if direct else None
+    else:
+        ranges = around.ranges_of(around.provider_id) if around.takes_own and not endpoint.node_name else None
     if ranges is None:
         return []
     found = [real_address(address, ranges.pods) for address in endpoint.addresses]

@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from isthmus.api import labels
+from isthmus.api.authentication import RESOURCE_SLICES, ResourceSlice
 from isthmus.api.cidr import CIDR
 from isthmus.api.endpoints import ENDPOINT_SLICES, IPV4, DirectConnections, EndpointSlice
 from isthmus.api.ipam import IP, IPS, NETWORKS, Network
@@ -168,7 +169,7 @@ def survey(session: ReflectionSession, namespace: str, caches: tuple[Cache, ...]
     )
     if not session.translate:
         return surroundings
-    ips, networks, configurations, namespaces = caches[1:]
+    ips, networks, configurations, namespaces, slices = caches[1:]
     index = index_name(NAME)
 
     def find_ranges(cluster: str) -> PeerRanges | None:
@@ -181,6 +182,7 @@ def survey(session: ReflectionSession, namespace: str, caches: tuple[Cache, ...]
         pod_cidrs=pod_cidrs(networks.list(session.network_namespace)),
         external=lambda address: external_address(ips.by_index(index, address_link(namespace, address))),
         ranges_of=cache(find_ranges),
+        takes_own=any(_is_announced(slice_, session.provider_id) for slice_ in slices.list()),
     )
 
 
@@ -208,6 +210,16 @@ def _is_of_pods(network: Network) -> bool:
     return network.metadata.labels.get(labels.NETWORK_TYPE) == POD_CIDR
 
 
+def _is_announced(slice_: ResourceSlice, provider: str) -> bool:
+    """Whether a provider has said in a slice that it speaks our additions to stock's protocol."""
+    announced = labels.PROVIDER_NETWORK in slice_.metadata.annotations
+    return announced and slice_.spec.provider_cluster_id == provider
+
+
+def _announcement_links(slice_: ResourceSlice) -> tuple[str, ...]:
+    return (ANY,) if labels.PROVIDER_NETWORK in slice_.metadata.annotations else ()
+
+
 def _peer_links(configuration: Configuration) -> Iterable[str]:
     return ANY, f"peer/{configuration.metadata.labels.get(labels.REMOTE_CLUSTER_ID, '')}"
 
@@ -225,6 +237,7 @@ NETWORK_SOURCES = (
     Source(resource=NETWORKS, links=lambda network: (ANY,) if _is_of_pods(network) else ()),
     Source(resource=CONFIGURATIONS, links=_peer_links),
     Source(resource=NAMESPACES.partial(), label_selector=labels.REMOTE_CLUSTER_ID, links=lambda _: ()),
+    Source(resource=RESOURCE_SLICES, links=_announcement_links),
 )
 """Read where addresses are translated; asked for in the words of others, so that each is watched once."""
 

@@ -15,6 +15,7 @@ CLUSTER_RULES: list[Manifest] = [
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
     {"apiGroups": [""], "resources": ["services", "nodes", "namespaces"], "verbs": _READ},
     {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": _READ},
+    {"apiGroups": ["authentication.liqo.io"], "resources": ["resourceslices"], "verbs": _READ},
     {"apiGroups": ["ipam.liqo.io"], "resources": ["ips", "networks"], "verbs": _READ},
     {"apiGroups": ["networking.liqo.io"], "resources": ["configurations"], "verbs": _READ},
 ]

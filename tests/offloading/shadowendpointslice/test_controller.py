@@ -73,7 +73,7 @@ def provider_cluster(**settings: bool) -> ApiServer:
 
 
 @asynccontextmanager
-async def controlling(cluster: ApiServer, **policy: bool) -> AsyncIterator[None]:
+async def controlling(cluster: ApiServer, **policy: Any) -> AsyncIterator[None]:
     def setup(manager: Manager, _: Options) -> None:
         manager.add(ShadowEndpointSliceController(manager, Policy(**policy)).controller())
 
@@ -112,6 +112,24 @@ async def test_a_slice_follows_its_shadow() -> None:
         assert len(writes(cluster)) == before, "nothing changed"
     assert {one.manager for one in writes(cluster)} == {"shadow-endpointslice-controller"}
     assert not told(cluster)
+
+
+def pod(namespace: str, phase: str = "Running") -> Manifest:
+    marks = {labels.MANAGED_BY: labels.MANAGED_BY_SHADOW_POD}
+    return named("web-0", namespace, labels=marks, status={"phase": phase, "podIP": "10.244.1.20"})
+
+
+async def test_an_endpoint_that_is_an_own_pod_comes_and_goes_with_the_pod() -> None:
+    cluster = provider_cluster()
+    cluster.put(SHADOWS, shadow("10.244.1.20", direct={"milan": ["10.244.1.20"]}))
+    async with controlling(cluster, own_id="milan"):
+        cluster.put("pods", pod("other-rome"))
+        await cluster.until(lambda: told(cluster))
+        assert made(cluster) is None, "a pod of another namespace is none of its own"
+        cluster.put("pods", pod("shop-rome"))
+        await cluster.until(lambda: made(cluster) == [("10.244.1.20", None)])
+        cluster.put("pods", pod("shop-rome", "Succeeded"))
+        await cluster.until(lambda: made(cluster) == [])
 
 
 async def test_readiness_follows_the_tunnel_and_addresses_the_configuration() -> None:

@@ -158,6 +158,20 @@ def test_pods_that_end_serve_on_while_their_home_is_reached() -> None:
     )
 
 
+def test_our_own_pods_are_endpoints_only_where_the_consumers_shadow_pods_made_them() -> None:
+    slice_ = shadow(
+        "10.244.1.7", "10.244.1.20", "10.244.1.21", direct={"milan": ["10.244.1.20", "10.244.1.21"]}
+    )
+    policy = Policy(own_id="milan", deny_direct_connections=True)
+    found = map_endpoints(slice_, "rome", peers(), policy, {"10.244.1.20"}.__contains__)
+    assert addresses(found) == ["10.71.1.7", "10.244.1.20"]
+    assert [one.node_name for one in found.endpoints] == ["rome", None]
+    assert found.dropped == ["10.244.1.21"]
+    away = peers(rome=Peer(ranges("rome"), connected=False, answering=False))
+    found = map_endpoints(slice_, "rome", away, policy, {"10.244.1.20"}.__contains__)
+    assert [one.conditions.ready for one in found.endpoints] == [False, None], "it needs no network"
+
+
 def test_without_a_configuration_there_is_no_endpoint_unless_addresses_need_none() -> None:
     bare = peers(rome=Peer(None, connected=True, answering=True), naples=Peer(None, True, True))
     slice_ = shadow("10.244.1.7", "127.0.0.1", "10.244.0.5", direct={"naples": ["10.244.0.5"]})

@@ -36,6 +36,7 @@ from isthmus.offloading.shadowendpointslice.mapping import (
     is_connected,
     map_endpoints,
 )
+from isthmus.offloading.shadowpod.forge import FINISHED, SHADOWED_PODS, PodPhase
 from isthmus.reflection import guarded
 from isthmus.reflection.repairs import Repairs
 
@@ -49,13 +50,25 @@ TAKEN = "an EndpointSlice of that name exists and was not made for this ShadowEn
 
 
 def _links(shadow: ShadowEndpointSlice) -> Iterable[str]:
-    """What bears on a ShadowEndpointSlice: its namespace, and the clusters it speaks of."""
-    yield f"namespace/{shadow.metadata.namespace}"
+    """What bears on a ShadowEndpointSlice: its namespace, the clusters it speaks of, and pods it may mean."""
+    namespace = shadow.metadata.namespace
+    yield f"namespace/{namespace}"
     try:
-        clusters = set(direct_clusters(shadow).values())
+        clusters = direct_clusters(shadow)
     except RefusedError:
-        clusters = set()
-    yield from (f"cluster/{one}" for one in {origin_of(shadow), *clusters})
+        clusters = {}
+    yield from (f"cluster/{one}" for one in {origin_of(shadow), *clusters.values()})
+    yield from (_pod_link(namespace, address) for address in clusters)
+
+
+def _pod_link(namespace: str, address: str) -> str:
+    return f"pod/{namespace}/{address}"
+
+
+def _pod_links(pod: PodPhase) -> tuple[str, ...]:
+    """The address of a pod, which it has until it ends: then another pod may get it."""
+    held = pod.status.pod_ip and pod.status.phase not in FINISHED
+    return (_pod_link(pod.metadata.namespace, pod.status.pod_ip),) if held else ()
 
 
 def origin_of(shadow: Object) -> str:
@@ -78,7 +91,11 @@ class ShadowEndpointSliceController:
         self.peers = informers.get(FOREIGN_CLUSTERS)
         self.configurations = informers.get(CONFIGURATIONS)
         self.namespaces = informers.get(NAMESPACES.partial(), label_selector=labels.REMOTE_CLUSTER_ID)
+        self.pods = informers.get(
+            SHADOWED_PODS, label_selector=f"{labels.MANAGED_BY}={labels.MANAGED_BY_SHADOW_POD}"
+        )
         self.shadows.add_index(LINKS, _links)
+        self.pods.add_index(LINKS, _pod_links)
         self.configurations.add_index(LINKS, _cluster_links)
         self.shadows.add_handler(self._note_shadow)
         self._repairs = Repairs()
@@ -94,6 +111,7 @@ class ShadowEndpointSliceController:
         controller.watch(self.peers, lambda peer: self._linked(f"cluster/{peer.metadata.name}"))
         controller.watch(self.configurations, lambda one: self._linked(*_cluster_links(one)))
         controller.watch(self.namespaces, self._of_namespace)
+        controller.watch(self.pods, lambda pod: self._linked(*_pod_links(pod)))
         return controller
 
     def _of_namespace(self, namespace: Object) -> set[Key]:
@@ -148,7 +166,13 @@ class ShadowEndpointSliceController:
             )
         if self.peers.get(Key("", origin)) is None:
             raise RefusedError(f"there is no ForeignCluster {origin}")
-        return map_endpoints(shadow, origin, cache(self._peer), self.policy)
+        return map_endpoints(
+            shadow,
+            origin,
+            cache(self._peer),
+            self.policy,
+            lambda address: bool(self.pods.by_index(LINKS, _pod_link(namespace, address))),
+        )
 
     def _peer(self, cluster: str) -> Peer | None:
         """A cluster as its ForeignCluster and its Configuration show it."""

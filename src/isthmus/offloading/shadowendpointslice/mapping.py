@@ -2,8 +2,9 @@
 
 Everything a ShadowEndpointSlice says is the consumer's to write. An address gets into this cluster only where the
 Configuration of the cluster it is said to be of maps it, so a consumer can point at its own pods and hosts (and,
-unless that is denied, at pods of other peers), and at nothing of ours. Each endpoint stands or falls by itself;
-what is malformed as a whole is refused with a reason.
+unless that is denied, at pods of other peers), and at nothing of ours but the Pods of its ShadowPods in the same
+namespace: these it names as of this cluster, among the data of direct connections. Each endpoint stands or falls by
+itself; what is malformed as a whole is refused with a reason.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ ESTABLISHED = "Established"
 class Policy(Struct, frozen=True, kw_only=True):
     """What this installation lets in."""
 
+    own_id: str = ""
+    """The id of this cluster."""
     deny_direct_connections: bool = False
     """Whether endpoints in third clusters are dropped."""
     unmapped: bool = False
@@ -111,9 +114,14 @@ def check(shadow: ShadowEndpointSlice) -> None:
 
 
 def map_endpoints(
-    shadow: ShadowEndpointSlice, origin: str, peer_of: Callable[[str], Peer | None], policy: Policy
+    shadow: ShadowEndpointSlice,
+    origin: str,
+    peer_of: Callable[[str], Peer | None],
+    policy: Policy,
+    is_shadowed: Callable[[str], bool] = lambda address: False,
 ) -> Mapped:
-    """The endpoints as pods of this cluster reach them. Raises RefusedError."""
+    """The endpoints as pods of this cluster reach them; `is_shadowed` tells whether an address is that of a Pod which
+    a ShadowPod of the same namespace stands for. Raises RefusedError."""
     check(shadow)
     direct = direct_clusters(shadow)
     home = peer_of(origin)
@@ -122,6 +130,12 @@ def map_endpoints(
     for endpoint in shadow.spec.template.endpoints:
         third = {direct.get(address, "") for address in endpoint.addresses}
         cluster = next(iter(third), "")
+        if third == {policy.own_id} and policy.own_id:
+            if all(is_shadowed(address) for address in endpoint.addresses):
+                result.endpoints.append(_forge_endpoint(endpoint, endpoint.addresses, None, ready=True))
+            else:
+                result.dropped.extend(endpoint.addresses[:MOST_ADDRESSES])
+            continue
         addresses: list[str] = []
         peer = peer_of(cluster) if cluster else home
         if len(third) == 1 and peer is not None and not (cluster and policy.deny_direct_connections):
@@ -146,8 +160,8 @@ def _map_addresses(addresses: list[str], peer: Peer, policy: Policy, *, direct: 
     return mapped if all(mapped) else []
 
 
-def _forge_endpoint(endpoint: Endpoint, addresses: list[str], origin: str, *, ready: bool) -> Endpoint:
-    """The endpoint here; nothing about it may lead to a Node or Pod of this cluster."""
+def _forge_endpoint(endpoint: Endpoint, addresses: list[str], origin: str | None, *, ready: bool) -> Endpoint:
+    """The endpoint here; nothing but its addresses may lead to a Node or Pod of this cluster."""
     target = endpoint.target_ref
     if target is not None and not (target.kind or "").startswith(REMOTE_KIND):
         target = replace(target, kind=f"{REMOTE_KIND}{target.kind or ''}")

@@ -22,7 +22,7 @@ CLUSTER_RULES: list[Manifest] = [
     },
     {"apiGroups": [core.GROUP], "resources": ["foreignclusters"], "verbs": _READ},
     {"apiGroups": [networking.GROUP], "resources": ["configurations"], "verbs": _READ},
-    {"apiGroups": [""], "resources": ["namespaces"], "verbs": _READ},
+    {"apiGroups": [""], "resources": ["namespaces", "pods"], "verbs": _READ},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
 ]
 

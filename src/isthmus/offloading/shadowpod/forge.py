@@ -23,11 +23,12 @@ DEADLINE_EXCEEDED = "DeadlineExceeded"
 
 
 class PodPhaseStatus(Base, frozen=True, kw_only=True):
-    """The part of a Pod's status a ShadowPod mirrors, and what tells why the Pod ended, and before what."""
+    """The part of a Pod's status a ShadowPod mirrors, what tells why the Pod ended and before what, its address."""
 
     phase: str = ""
     reason: str = ""
     observed_generation: int = 0
+    pod_ip: str = field(default="", name="podIP")
 
 
 class PodPhase(Object, frozen=True, kw_only=True):
