@@ -87,6 +87,35 @@ def test_the_server_is_told_its_version() -> None:
     assert "version.gitMinor=36" in linker
 
 
+def test_the_conformance_suite_is_that_of_the_default_kubernetes() -> None:
+    suite, *others = binaries.conformance_builds()
+    assert f"version.gitVersion=v{suite.version}" in suite.linker
+    assert len({build.key for build in (suite, *others)}) == 3
+    folders = ("conformance", f"kubernetes/{binaries.DEFAULT_KUBERNETES}")
+    modules = [(binaries.SOURCES / folder / "go.mod").read_text() for folder in folders]
+    here, there = (re.findall(r"\S+ => \S+ v\S+", text) for text in modules)
+    assert here == there != []
+
+
+def test_a_build_is_named_after_its_package(tmp_path: Path) -> None:
+    source = tmp_path / "go.mod"
+    source.write_text("module a")
+    keys = {binaries.Build("thing", "1", (source,), package=package).key for package in (".", "a/b", "a/c")}
+    assert len(keys) == 3
+
+
+def test_an_image_says_as_whom_it_runs_and_what_its_files_may(tmp_path: Path) -> None:
+    image = archive.Image(
+        "a:b", files={"usr/bin/nnp": b"x", "run": b"y"}, user="1234", modes={"usr/bin/nnp": 0o6755}
+    )
+    archive.write([image], tmp_path / "images.tar")
+    with tarfile.open(tmp_path / "images.tar") as tar:
+        settings = json.loads(tar.extractfile(next(n for n in tar.getnames() if len(n) == 69)).read())
+    assert settings["config"]["User"] == "1234"
+    with tarfile.open(fileobj=io.BytesIO(archive.layer(image))) as layer:
+        assert {entry.name: entry.mode for entry in layer} == {"usr/bin/nnp": 0o6755, "run": 0o755}
+
+
 def test_only_what_is_missing_is_installed() -> None:
     listed = "runc installed\ncontainerd config-files\nlibc6 installed\n"
     assert packages.missing(["runc", "containerd", "nftables"], listed) == ["containerd", "nftables"]

@@ -36,7 +36,7 @@ class Build:
     """One program to build: its name, its version, its source files and what the linker is told.
 
     `package` is what is built of the module. `replaced` has, by their path below `vendor`, files that stand in place
-    of those of the modules it is made of.
+    of those of the modules it is made of. With `tests` it is the package's tests that are built.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Build:
     linker: str = ""
     replaced: Path | None = None
     package: str = "."
+    tests: bool = False
 
     @property
     def key(self) -> str:
@@ -98,13 +99,34 @@ def resolve_versions(asked: str, clusters: int) -> list[str]:
 
 
 def kubernetes_build(version: str) -> Build:
-    """How Kubernetes of a full version is built. Without the linker's flags it calls itself v0.0.0."""
+    """How Kubernetes of a full version is built."""
+    folder = SOURCES / "kubernetes"
+    modules = folder / version.rpartition(".")[0]
+    files = (folder / "main.go", modules / "go.mod", modules / "go.sum")
+    return Build("kubernetes", version, files, _version_flags(version))
+
+
+def _version_flags(version: str) -> str:
+    """What the linker is told of a version of Kubernetes, which calls itself v0.0.0 otherwise."""
     major, minor, _ = version.split(".")
     values = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
-    linker = " ".join(f"-X {VERSION_PACKAGE}.{key}={value}" for key, value in values.items())
-    folder = SOURCES / "kubernetes"
-    modules = folder / f"{major}.{minor}"
-    return Build("kubernetes", version, (folder / "main.go", modules / "go.mod", modules / "go.sum"), linker)
+    return " ".join(f"-X {VERSION_PACKAGE}.{key}={value}" for key, value in values.items())
+
+
+def conformance_builds() -> tuple[Build, Build, Build]:
+    """How Kubernetes' conformance suite is built, its runner, and the program `nnp` of one of its images."""
+    folder = SOURCES / "conformance"
+    files = (folder / "programs.go", folder / "go.mod", folder / "go.sum")
+    version = resolve_version(DEFAULT_KUBERNETES)
+    runner = re.search(r"ginkgo/v2 v(\S+)", (folder / "go.mod").read_text())
+    package = "k8s.io/kubernetes/test"
+    return (
+        Build("e2e.test", version, files, _version_flags(version), package=f"{package}/e2e", tests=True),
+        Build(
+            "ginkgo", runner[1] if runner else "unknown", files, package="github.com/onsi/ginkgo/v2/ginkgo"
+        ),
+        Build("nnp", version, files, package=f"{package}/images/nonewprivs"),
+    )
 
 
 def agnhost_build() -> Build:
@@ -221,15 +243,27 @@ def _compile(go: Path, build: Build, folder: Path, report: Report) -> None:
             f"{what}: {at}", command, report, describe=describe, folder=folder, environment=environment
         )
 
-    packages = run("getting the sources", count_modules, "list", "-deps", build.package).splitlines()
+    tests = ["-test"] if build.tests else []
+    packages = run("getting the sources", count_modules, "list", "-deps", *tests, build.package).splitlines()
     if build.replaced:
         run("laying out the sources", count_modules, "mod", "vendor")
         shutil.copytree(build.replaced, folder / "vendor", dirs_exist_ok=True)
         environment["GOFLAGS"] = "-mod=vendor -buildvcs=false"
     report(f"{what}: building {len(packages)} packages, once")
     linker = f"-s -w {build.linker}".strip()
-    arguments = ("-v", "-trimpath", f"-ldflags={linker}", "-o", build.name, build.package)
-    run("building", lambda lines: f"{len(lines)} of {len(packages)} packages", "build", *arguments)
+    result = (f"-ldflags={linker}", "-o", build.name, build.package)
+    compiling = ("build", "-v", "-trimpath")
+
+    def progress(lines: Sequence[str]) -> str:
+        return f"{len(lines)} of {len(packages)} packages"
+
+    if build.tests:
+        # What they import is built first: the builder of tests does not tell how far it is.
+        imports = run("building", progress, "list", "-f", '{{join .TestImports "\\n"}}', build.package)
+        run("building", progress, *compiling, *imports.split())
+        run("linking", commands.last_line, "test", "-c", "-vet=off", "-trimpath", *result)
+    else:
+        run("building", progress, *compiling, *result)
     report(f"{what}: built in {time.monotonic() - started:.0f} s")
 
 
