@@ -26,6 +26,10 @@ class Image:
     """Symbolic links, from path to target."""
     folders: Sequence[str] = ()
     """Empty folders that everybody may write in."""
+    user: str = ""
+    """As whom it runs unless told otherwise, a name or number; "" is root."""
+    modes: Mapping[str, int] = field(default_factory=dict)
+    """Permissions of files that are not simply executable, by path."""
     base: Path | None = None
     """An uncompressed tar, the layer below the image's own."""
 
@@ -40,7 +44,7 @@ def layer(image: Image) -> bytes:
             tar.addfile(entry)
         for path, content in image.files.items():
             entry = tarfile.TarInfo(path)
-            entry.size, entry.mode = len(content), 0o755
+            entry.size, entry.mode = len(content), image.modes.get(path, 0o755)
             tar.addfile(entry, io.BytesIO(content))
         for path, target in image.links.items():
             entry = tarfile.TarInfo(path)
@@ -58,6 +62,7 @@ def describe(image: Image, layer_digests: Sequence[str]) -> bytes:
             "config": {
                 "Entrypoint": list(image.entrypoint) or None,
                 "Cmd": list(image.command) or None,
+                "User": image.user,
                 "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
             },
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in layer_digests]},

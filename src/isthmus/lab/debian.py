@@ -22,6 +22,7 @@ LEFT_OUT = tuple(
 # usr-is-merged instead of usrmerge, which would bring Perl along.
 TOOLS = (
     "usr-is-merged", "bind9-dnsutils", "curl", "iproute2", "iputils-ping", "mount", "netcat-openbsd", "procps",
+    "wget",
 )  # fmt: skip
 UNUSED = ("/usr/share/perl/*", "/usr/share/zoneinfo/*", "/usr/lib/*/gconv/*")
 MERGED = "/usr/share/mmdebstrap/hooks/merged-usr"
