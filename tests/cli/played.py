@@ -35,7 +35,10 @@ def install(api: ApiServer, id: str) -> None:
     role = "controller-manager"
     labels = {"app.kubernetes.io/name": role, "app.kubernetes.io/component": role}
     metadata = {"name": "liqo-controller-manager", "namespace": "liqo", "labels": labels}
-    container = {"image": "isthmus:1.2.3", "env": [{"name": "ISTHMUS_OPTIONS", "value": "{}"}]}
+    container = {
+        "image": "isthmus:1.2.3",
+        "env": [{"name": "ISTHMUS_OPTIONS", "value": '{"key_type": "Ed25519"}'}],
+    }
     spec = {"template": {"spec": {"containers": [container]}}}
     api.create("deployments", {"metadata": metadata, "spec": spec, "status": {"readyReplicas": 1}})
     data = {key: encode(text.format(id)) for key, text in KEYS.items()}
