@@ -53,7 +53,7 @@ def main() -> int:
         logger.error("%s", error)
         return 2
     try:
-        asyncio.run(_run(options, credentials))
+        asyncio.run(run(options, credentials))
     except (KubeError, BaseExceptionGroup) as error:
         logger.error("ending: %s", "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves(error)))
         return 1
@@ -72,20 +72,26 @@ def own_credentials() -> Credentials:
     return load_kubeconfig() if os.environ.get("KUBECONFIG") else in_cluster()
 
 
-async def _run(options: Options, credentials: Credentials) -> None:
+async def run(options: Options, credentials: Credentials) -> None:
+    """Serve health, and lead and work once the lease is had, until SIGTERM.
+
+    Raises what ended it otherwise: LeaseLostError, or the error that nothing handled, in groups.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with Client(credentials) as client:
         health = Health(client, options.health_port)
-        serving = asyncio.create_task(health.run())
-        leading = asyncio.create_task(_lead(options, client, health))
-        stopping = asyncio.create_task(stop.wait())
-        done, pending = await asyncio.wait({serving, leading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+        tasks = [
+            asyncio.create_task(work) for work in (health.run(), _lead(options, client, health), stop.wait())
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         for task in done:
             task.result()
 
