@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
+import io
 import socket
-from collections.abc import AsyncIterator, Callable
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 
+import msgspec
 import pytest
 
-from isthmus.cli.nettest.agent import answer_to, perform_all, serve
+from isthmus.cli.nettest import exchange
+from isthmus.cli.nettest.agent import answer_to, main, perform_all, serve
 from isthmus.cli.nettest.exchange import forge_echo, perform
-from isthmus.cli.nettest.probes import CALL, REPLY, WHO, WHO_SIZE, Probe, Work
+from isthmus.cli.nettest.probes import CALL, REPLY, WHO, WHO_SIZE, Probe, Results, Work
 
 
 @pytest.fixture
@@ -105,3 +112,121 @@ def test_names_lead_to_as_many_addresses(count: int, ok: bool, monkeypatch: pyte
     )
     result = perform(Probe(0, "names", "probe-headless", expected=("10.0.0.1",), count=count))
     assert result.ok is ok
+
+
+@contextlib.contextmanager
+def answering(kind: socket.SocketKind, answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Something on a port of the loopback device that answers as it is told, once."""
+    with socket.socket(socket.AF_INET, kind) as server:
+        server.bind(("127.0.0.1", 0))
+        if kind is socket.SOCK_STREAM:
+            server.listen()
+        thread = threading.Thread(target=answer, args=(server,))
+        thread.start()
+        yield int(server.getsockname()[1])
+        thread.join()
+
+
+def other_bytes(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.sendall(b"rome/pod-r1\n")
+        while connection.recv(4096):
+            pass
+        connection.sendall(b"short")
+
+
+def test_other_bytes_than_were_sent_are_told() -> None:
+    with answering(socket.SOCK_STREAM, other_bytes) as number:
+        result = perform(Probe(0, "tcp", "127.0.0.1", number, 64))
+    assert (result.ok, result.detail) == (False, "64 bytes were sent, 5 others came back")
+
+
+@pytest.mark.parametrize("number", [errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN])
+def test_a_connection_that_is_ended_is_told_whatever_was_done_with_it(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(*_: object, **__: object) -> None:
+        raise OSError(number, "as the kernel has it")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    result = perform(Probe(0, "tcp", "10.0.0.1", 8207, 64))
+    assert result.detail == "reset: something on the way, or the pod, ended the connection"
+
+
+def test_a_pod_that_is_connected_to_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "PATIENCE", 0.05)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        result = perform(Probe(0, "tcp", "127.0.0.1", silent.getsockname()[1], 64))
+    assert (result.ok, result.detail) == (False, "connected, but 64 bytes did not come back within 0.05 s")
+
+
+def test_datagrams_that_nobody_answers_are_repeated_and_then_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exchange, "PAUSE", 0.01)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        number = silent.getsockname()[1]
+        echo = perform(Probe(0, "udp", "127.0.0.1", number, 1400))
+        who = perform(Probe(1, "udp", "127.0.0.1", number, 0, ("rome/pod-r1",)))
+        silent.setblocking(False)
+        sizes = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sizes.append(len(silent.recv(2000)))
+    assert (echo.ok, echo.detail.split(" (")[0]) == (False, "no answer to 5 tries")
+    assert sizes == [1400] * 5 + [WHO_SIZE] * 10
+    assert who.detail == (
+        "5 of 5 tries failed (no answer to two datagrams); never answered in 5 tries: rome/pod-r1"
+    )
+
+
+def test_a_datagram_that_is_lost_is_told_as_remarkable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "PAUSE", 0.05)
+
+    def answer_the_second(server: socket.socket) -> None:
+        server.recv(2000)
+        came, where = server.recvfrom(2000)
+        server.sendto(REPLY + came[len(CALL) :], where)
+
+    with answering(socket.SOCK_DGRAM, answer_the_second) as number:
+        result = perform(Probe(0, "udp", "127.0.0.1", number, 64))
+    assert (result.ok, result.detail) == (True, "answered at attempt 2")
+
+
+def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lookup(*_: object) -> None:
+        raise socket.gaierror("Name or service not known")
+
+    monkeypatch.setattr(exchange, "NAMES_PATIENCE", 0.0)
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    monkeypatch.setattr(exchange.time, "sleep", lambda _: None)
+    result = perform(Probe(0, "names", "probe-headless", count=2))
+    assert result.detail == "the name probe-headless is not known: Name or service not known"
+
+
+def run_agent(monkeypatch: pytest.MonkeyPatch, *words: str, stdin: bytes = b"") -> int:
+    monkeypatch.setattr(sys, "argv", ["isthmus", "probe", *words])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+    return main()
+
+
+def test_a_batch_of_work_is_one_line_in_and_one_out(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    work = msgspec.json.encode(Work([Probe(3, "connect", "127.0.0.1", 1)], 5.0))
+    assert run_agent(monkeypatch, "run", stdin=work + b"\n") == 0
+    (result,) = msgspec.json.decode(capfdbinary.readouterr().out, type=Results).results
+    assert (result.id, result.ok, result.detail) == (3, False, "refused: nothing listens there")
+
+
+def test_work_that_cannot_be_read_is_another_versions(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_agent(monkeypatch, "run", stdin=b"[]\n") == 2
+    assert "the work cannot be read (" in capsys.readouterr().err
+    assert run_agent(monkeypatch, "dance") == 2
+    assert capsys.readouterr().err == "probe: serve, wait or run\n"

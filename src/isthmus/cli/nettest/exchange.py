@@ -48,11 +48,12 @@ def perform(probe: Probe) -> Result:
 def _explain(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {PATIENCE:g} s"
+    ended = "reset: something on the way, or the pod, ended the connection"
     reasons = {
         errno.ECONNREFUSED: "refused: nothing listens there",
         errno.EHOSTUNREACH: "host unreachable: a router on the way has no route, or refuses",
         errno.ENETUNREACH: "network unreachable: there is no route in the pod",
-        errno.ECONNRESET: "reset: something on the way, or the pod, ended the connection",
+        **dict.fromkeys((errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN), ended),
         errno.EMSGSIZE: "too large for the path, and not fragmented",
         errno.EPERM: "not permitted by a firewall of the node, or the pod lacks the right to send it",
         errno.EACCES: "the pod has not got the right to send it",
