@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
 
 import click
 import pytest
 
 from isthmus.cli import execution
+from isthmus.cli.cluster import Cluster, explained
 from isthmus.cli.errors import CommandError, describe, exit_code
 from isthmus.cli.options import verbose_option
 from isthmus.cli.progress import Progress, format_seconds
-from isthmus.kube.errors import Forbidden, TransportError
+from isthmus.kube.client import Client
+from isthmus.kube.credentials import Credentials
+from isthmus.kube.errors import (
+    CertificateError,
+    ConfigurationError,
+    Forbidden,
+    KubeError,
+    ServerError,
+    TransportError,
+    Unauthorized,
+)
 
 
 def raising(error: BaseException) -> click.Command:
@@ -39,6 +52,8 @@ def run(monkeypatch: pytest.MonkeyPatch, error: BaseException, *arguments: str) 
         (CommandError("wrong use", code=2), 2, "error: wrong use"),
         (Forbidden("create secrets: forbidden", code=403), 1, "use a kubeconfig whose user may do this"),
         (TransportError("GET https://10.0.0.1:6443/version: refused"), 1, "https://10.0.0.1:6443"),
+        (CertificateError("self-signed"), 1, "check certificate-authority-data of the kubeconfig"),
+        (Unauthorized("no", code=401), 1, "the credentials of the kubeconfig are not accepted"),
         (KeyboardInterrupt(), 130, "error: interrupted"),
         (RuntimeError("surprise"), 1, "--verbose"),
     ],
@@ -55,6 +70,40 @@ def test_a_failure_is_told_without_traceback(
     assert said in shown.err
     assert "Traceback" not in shown.err
     assert shown.out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            CertificateError("self-signed certificate"),
+            'the remote cluster "milan" at https://milan:6443 is not who the kubeconfig expects (self-signed '
+            "certificate): check certificate-authority-data in --remote-kubeconfig",
+        ),
+        (
+            ConfigurationError("the token file is empty"),
+            "remote cluster, --remote-kubeconfig: the token file is empty",
+        ),
+        (
+            ServerError("etcd is gone"),
+            'reading it in the remote cluster "milan" failed: etcd is gone',
+        ),
+    ],
+)
+async def test_what_a_cluster_answers_is_told_with_its_flag(error: KubeError, said: str) -> None:
+    client = Client(Credentials("https://milan:6443"))
+    await client.close()
+    cluster = Cluster(client, "remote", "liqo", "milan")
+    with pytest.raises(CommandError) as told, explained(cluster, "reading it"):
+        raise error
+    assert str(told.value) == said
+
+
+def test_a_reader_that_has_gone_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert run(monkeypatch, BrokenPipeError()) == 1
+    assert sys.stdout.name == os.devnull, "nothing more can fail when Python flushes it"
+    sys.stdout.close()
 
 
 def test_verbose_shows_where(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
