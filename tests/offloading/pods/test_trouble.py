@@ -118,7 +118,7 @@ async def test_the_provider_is_asked_only_of_a_pod_that_stays_in_trouble() -> No
         remote: Any = SimpleNamespace(metadata=SimpleNamespace(uid="p1"))
         first = await explain(context, pod, shadow, remote, memory)
         assert first is not None
-        assert 0 < first <= FIRST_LOOK
+        assert 0 < first < FIRST_LOOK + 0.001, "a difference of two times, hence not exact"
         assert provider.asked == []
         memory.explain_at = time.monotonic()
         assert await explain(context, pod, shadow, remote, memory) == LOOKS[0]

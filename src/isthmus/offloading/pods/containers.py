@@ -1,4 +1,4 @@
-"""The containers of a local pod, and which of them may run again once they have ended.
+"""The containers of a local pod, which of them may run again once they have ended, and what its readiness waits for.
 
 The API server refuses a status by which a container runs again that its spec says shall not; the rules here are
 its own. Pure.
@@ -40,13 +40,24 @@ class Container(Base, frozen=True, kw_only=True):
     restart_policy_rules: list[RestartRule] = field(default_factory=list)
 
 
+class ReadinessGate(Base, frozen=True, kw_only=True):
+    """A condition that somebody sets, which a pod waits for before it is ready."""
+
+    condition_type: str = ""
+
+
 class Containers(Base, frozen=True, kw_only=True):
-    """What of a PodSpec decides whether its containers run again."""
+    """What of a PodSpec decides whether its containers run again, and whether it is ready."""
 
     restart_policy: str = "Always"
     init_containers: list[Container] = field(default_factory=list)
     containers: list[Container] = field(default_factory=list)
     ephemeral_containers: list[Container] = field(default_factory=list)
+    readiness_gates: list[ReadinessGate] = field(default_factory=list)
+
+    def gates(self) -> list[str]:
+        """The conditions that the pod waits for before it is ready."""
+        return [gate.condition_type for gate in self.readiness_gates]
 
     def names(self) -> set[str]:
         """The names of all containers."""

@@ -41,6 +41,7 @@ _LEFT_HERE = frozenset(
         "preemptionPolicy",
         "priority",
         "priorityClassName",
+        "readinessGates",
         "runtimeClassName",
         "schedulerName",
         "schedulingGates",

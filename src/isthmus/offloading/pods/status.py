@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from isthmus.offloading.pods.containers import Containers
+from isthmus.offloading.pods.readiness import with_gates
 
 Status = dict[str, Any]
 
@@ -82,9 +83,11 @@ def map_status(
     observed = facts.observed_generation
     if observed is not None:
         mapped[_OBSERVED] = observed
-    mapped["conditions"] = _map_conditions(
-        remote.get("conditions") or [], local.get("conditions") or [], observed
-    )
+    present = local.get("conditions") or []
+    mapped["conditions"] = _map_conditions(remote.get("conditions") or [], present, observed)
+    if gates := facts.containers.gates():
+        former: Mapping[str, Any] = next((one for one in present if one.get("type") == "Ready"), {})
+        mapped["conditions"] = with_gates(mapped["conditions"], gates, former)
     if not mapped["conditions"]:
         del mapped["conditions"]
     for kind in _CONTAINER_STATUSES:
