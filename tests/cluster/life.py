@@ -85,7 +85,7 @@ def _use(consumer: Cluster, directory: Path) -> None:
         fetch = ("exec", "-n", NAMESPACE, f"deployment/{where}", "--", "curl", "--silent", "--max-time", "3")
 
         def answered(fetch: tuple[str, ...] = fetch, service: str = service) -> bool:
-            done = consumer.kubectl(*fetch, f"http://{service}.{NAMESPACE}/hostname", check=False)
+            done = consumer.kubectl(*fetch, f"http://{service}/hostname", check=False)
             return done.stdout.startswith(f"{service}-")
 
         eventually(answered, within=60, what=f"an answer of Service {service} to a pod of {where}")
