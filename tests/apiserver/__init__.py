@@ -21,6 +21,9 @@ status subresource, server-side apply with its managers, owner references, ends 
 schema is validated or defaulted, and nobody plays kubelet, scheduler or Deployment: tests merge what those would say,
 or have it done after each change with `on_change`.
 
+Where it answers otherwise than Kubernetes does, add the request to `steps.py` and record the real answer with
+ISTHMUS_TEST_RECORD=1 and tests/cluster/test_api_server_script.py; `test_recorded.py` then holds it to that.
+
 - Every liqo.io kind and the built-in kinds in use are there; `ApiServer(Kind(...))` or `serve` adds one.
 - `api.until(condition)` looks again after each change; never sleep. To show that something does *not* happen, wait
   for a later thing that does, or expect a TimeoutError of a short `until`.

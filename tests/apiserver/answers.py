@@ -26,6 +26,15 @@ _PATCHES = {
 }
 _OF_PODS = ("resize", "ephemeralcontainers")
 """Subresources of pods by which a part of the spec is changed."""
+_SHOWN_AT_THEIR_END = (
+    "pods",
+    "services",
+    "serviceaccounts",
+    "resourcequotas",
+    "persistentvolumes",
+    "persistentvolumeclaims",
+)
+"""Kinds whose last state is the answer to a deletion; for others it is a Status."""
 
 
 class Answers:
@@ -81,6 +90,8 @@ class Answers:
         if not request.plural or is_virtual(request):
             return virtual(self._api, request)
         kind, store = self._api.kinds[request.plural], self._api.store
+        if request.subresource and request.subresource not in kind.subresources:
+            raise errors.not_served()
         if request.verb == "list":
             return 200, self._api.reader.list(kind, request)
         if request.verb == "create":
@@ -101,9 +112,7 @@ class Answers:
             return 200, shown(request)(self._patch(request, place))
         if request.verb == "delete":
             return 200, self._delete(request, place)
-        raise StatusError(
-            405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
-        )
+        raise errors.not_allowed()
 
     def _how(self, request: Request) -> How:
         return How(
@@ -115,14 +124,15 @@ class Answers:
 
     def _create(self, request: Request) -> Json:
         if self._api.kinds[request.plural].namespaced and not request.namespace:
-            raise errors.bad_request("namespace is required")
+            raise errors.not_allowed()
         return self._api.writer.create(
             request.plural, request.namespace, _object(request), self._how(request)
         )
 
     def _apply(self, request: Request, place: Place) -> Json:
         if "fieldManager" not in request.query:
-            raise errors.bad_request("fieldManager: Required value: is required for apply patch")
+            why = "fieldManager: Required value: is required for apply patch"
+            raise errors.invalid("PatchOptions.meta.k8s.io", "", why)
         force = request.query.get("force") == "true"
         return self._api.writer.apply(place, _object(request), self._how(request), force=force)
 
@@ -136,9 +146,12 @@ class Answers:
 
     def _delete(self, request: Request, place: Place) -> Json:
         last = self._api.writer.delete(place, request.body, self._how(request))
-        if place in self._api.objects:
+        if place in self._api.objects or place.plural in _SHOWN_AT_THEIR_END:
             return shown(request)(last)
-        details = {"name": place.name, "kind": request.plural, "uid": last["metadata"]["uid"]}
+        kind = self._api.kinds[request.plural]
+        details = {"name": place.name, "kind": kind.plural, "uid": last["metadata"]["uid"]}
+        if kind.group:
+            details["group"] = kind.group
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
     def _delete_all(self, request: Request) -> Json:

@@ -78,10 +78,11 @@ class Managers:
         for other, owned in self.fields.items():
             if other != who:
                 clash = {p for p in owned & asked.keys() if held.get(p) != asked[p]}
-                contested |= dict.fromkeys(clash, other[0])
+                contested |= dict.fromkeys(clash, _called(other, live))
         if contested and not force:
-            named = ", ".join(f'conflict with "{name}": {_written(p)}' for p, name in contested.items())
-            raise StatusError(409, "Conflict", f"Apply failed with {len(contested)} conflict(s): {named}")
+            named = ", ".join(f"conflict with {name}: {_written(p)}" for p, name in contested.items())
+            count = "1 conflict" if len(contested) == 1 else f"{len(contested)} conflicts"
+            raise StatusError(409, "Conflict", f"Apply failed with {count}: {named}")
         for other, owned in self.fields.items():
             if other != who:
                 owned.difference_update(contested)
@@ -92,6 +93,12 @@ class Managers:
         for path in sorted(dropped, key=len):  # A member of a list before the field that tells it apart.
             _drop(result, path, custom)
         return result
+
+
+def _called(manager: Manager, live: Json) -> str:
+    name, operation, subresource = manager
+    part = f' with subresource "{subresource}"' if subresource else ""
+    return f'"{name}"{part}' + (f" using {live['apiVersion']}" if operation == "Update" else "")
 
 
 def _written(path: Path) -> str:

@@ -48,8 +48,13 @@ def not_found(resource: str, name: str) -> StatusError:
     return StatusError(404, "NotFound", f'{resource} "{name}" not found')
 
 
+def no_page() -> StatusError:
+    """404 for a path of no API that is served."""
+    return StatusError(404, "", "404 page not found")
+
+
 def not_served() -> StatusError:
-    """404 for a kind or path."""
+    """404 for a kind."""
     return StatusError(404, "NotFound", "the server could not find the requested resource")
 
 
@@ -69,15 +74,26 @@ def outdated(resource: str, name: str) -> StatusError:
     return conflict(resource, name, why)
 
 
-def precondition(resource: str, name: str, field: str, asked: str, found: str) -> StatusError:
-    """409 for a uid or resourceVersion that was made a precondition."""
-    why = f"Precondition failed: {field} in precondition: {asked}, {field} in object meta: {found}"
-    return conflict(resource, name, why)
+def precondition(kind: str, name: str, field: str, asked: str, found: str, why: str) -> StatusError:
+    """409 for a precondition of a deletion."""
+    differ = f"the {field} in the precondition ({asked}) does not match the {field} in record ({found})"
+    return conflict(kind, name, f"{differ}. The object might have been {why}")
+
+
+def immutable(kind: str, name: str, field: str, asked: str) -> StatusError:
+    """422 for a change of what cannot change."""
+    return invalid(kind, name, f'{field}: Invalid value: "{asked}": field is immutable')
 
 
 def expired(message: str = "too old resource version") -> StatusError:
     """410."""
     return StatusError(410, "Expired", message)
+
+
+def not_allowed() -> StatusError:
+    """405."""
+    message = "the server does not allow this method on the requested resource"
+    return StatusError(405, "MethodNotAllowed", message)
 
 
 def invalid(kind: str, name: str, why: str) -> StatusError:

@@ -34,9 +34,19 @@ class Kind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def subresources(self) -> frozenset[str]:
+        """What of an object has a path of its own."""
+        return _SUBRESOURCES.get(self.resource, frozenset()) | ({"status"} if self.status else set())
+
+    @property
     def resource(self) -> str:
         """`plural.group`, as error messages name it."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def title(self) -> str:
+        """`Kind.group`, as messages about what is invalid name it."""
+        return f"{self.name}.{self.group}" if self.group else self.name
 
     @staticmethod
     def of(crd: Json) -> Kind:
@@ -56,6 +66,26 @@ class Kind:
         )
 
 
+_SUBRESOURCES = {
+    "pods": frozenset(
+        [
+            "attach",
+            "binding",
+            "ephemeralcontainers",
+            "eviction",
+            "exec",
+            "log",
+            "portforward",
+            "proxy",
+            "resize",
+        ],
+    ),
+    "services": frozenset({"proxy"}),
+    "nodes": frozenset({"proxy"}),
+    "namespaces": frozenset({"finalize"}),
+    "serviceaccounts": frozenset({"token"}),
+    "certificatesigningrequests.certificates.k8s.io": frozenset({"approval"}),
+}
 _POD_FIELDS = (
     "spec.nodeName",
     "spec.restartPolicy",

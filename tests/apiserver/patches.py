@@ -85,7 +85,7 @@ def strategic_patch(target: Any, patch: Any, field: str = "") -> Any:
 
 def _strategic_list(target: list[Any], patch: list[Any], field: str) -> list[Any]:
     if field == "finalizers":
-        return [*target, *(one for one in patch if one not in target)]
+        return [*patch, *(one for one in target if one not in patch)]
     key = member_key(field, [*target, *(one for one in patch if one != {"$patch": "replace"})])
     if key is None or {"$patch": "replace"} in patch:
         return copied([one for one in patch if one != {"$patch": "replace"}])  # type: ignore[no-any-return]
@@ -106,8 +106,8 @@ def json_patch(document: Any, operations: list[Json]) -> Any:
         try:
             result = _operate(result, one)
         except (LookupError, ValueError, TypeError) as error:
-            message = f"the server rejected our request due to an error in our request: {one}: {error!r}"
-            raise StatusError(422, "Invalid", message) from None
+            message = "the server rejected our request due to an error in our request"
+            raise StatusError(422, "Invalid", message) from error
     return result
 
 
@@ -156,12 +156,8 @@ def _edit(document: Any, path: list[str], kind: str, value: Any) -> Any:
         parent[index : index + (kind != "add")] = [] if kind == "remove" else [value]
     elif not isinstance(parent, dict):
         raise TypeError(f"{last} of a {type(parent).__name__}")
-    elif kind == "add":
-        parent[last] = value
-    elif last not in parent:
-        raise KeyError(last)
     elif kind == "remove":
         del parent[last]
-    else:
+    else:  # Kubernetes' library adds, too, what is to be replaced and is not there.
         parent[last] = value
     return document

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from tests.apiserver.errors import StatusError, expired, invalid
+from tests.apiserver.errors import StatusError, bad_request, expired
 from tests.apiserver.kinds import Kind
 from tests.apiserver.requests import Request
 from tests.apiserver.selectors import Selects, selection
@@ -60,11 +61,14 @@ class Watch:
     namespace: str
     selects: Selects
     show: Show
+    after: int = 0
+    """The version up to which nothing is told, which may be one to come."""
     queue: asyncio.Queue[tuple[str, Json] | ConnectionError | None] = field(default_factory=asyncio.Queue)
 
     def tell(self, change: Change) -> None:
         """Send a change, where it is about what is watched."""
-        if change.place.plural == self.plural and (seen := seen_as(change, self.selects)):
+        known = change.version <= self.after
+        if change.place.plural == self.plural and not known and (seen := seen_as(change, self.selects)):
             type_, value = seen
             self.queue.put_nowait((type_, self.show(value)))
 
@@ -97,6 +101,8 @@ class Reader:
         """One page. Raises 410 for a token that is forgotten."""
         limit, token = int(request.query.get("limit") or 0), request.query.get("continue", "")
         if token:
+            if not re.fullmatch(r"\d+-\d+", token):
+                raise bad_request("invalid continue token: continue key is not valid")
             if token not in self._pages:
                 raise expired(
                     "The provided continue parameter is too old to display a consistent list result."
@@ -123,7 +129,8 @@ class Reader:
     async def watch(self, kind: Kind, request: Request) -> None:
         """Serve a watch until it ends: by its time limit, by `queue`, or because the client left."""
         exchange = request.exchange
-        watch = Watch(request.plural, request.namespace, selected_by(kind, request), shown(request))
+        after = int(request.query.get("resourceVersion") or 0)
+        watch = Watch(request.plural, request.namespace, selected_by(kind, request), shown(request), after)
         for event in self._first(kind, request, watch):
             watch.queue.put_nowait(event)
         self.watches.add(watch)
@@ -143,19 +150,16 @@ class Reader:
                 await _cancelled(sending)
 
     def _first(self, kind: Kind, request: Request, watch: Watch) -> list[tuple[str, Json]]:
-        """What a watch begins with: the state, or what happened since. Raises 410, 422 and 504."""
+        """What a watch begins with: the state, or what happened since. Raises 410 and 422."""
         query = request.query
         version = query.get("resourceVersion", "")
         initial = query.get("sendInitialEvents") == "true"
         if initial and not self.watch_list:
             why = "sendInitialEvents: Forbidden: is forbidden for watch unless the WatchList feature gate is enabled"
-            raise invalid("ListOptions", "", why)
+            raise _invalid_options(why)
         if initial and query.get("resourceVersionMatch") != "NotOlderThan":
-            why = "resourceVersionMatch: Forbidden: sendInitialEvents requires setting it to NotOlderThan"
-            raise invalid("ListOptions", "", why)
-        if version and int(version) > self.store.version:
-            message = f"Too large resource version: {version}, current: {self.store.version}"
-            raise StatusError(504, "Timeout", message, retry_after=1)
+            why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            raise _invalid_options(f"resourceVersionMatch: Forbidden: {why}")
         if version not in ("", "0") and not initial:
             if int(version) < self.store.forgotten:
                 raise expired(f"too old resource version: {version} ({self.store.forgotten})")
@@ -186,6 +190,10 @@ class Reader:
             request.exchange.cut()
         else:
             await request.exchange.finish()
+
+
+def _invalid_options(why: str) -> StatusError:
+    return StatusError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: {why}')
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -13,7 +13,7 @@ Json = dict[str, Any]
 Selects = Callable[[Json], bool]
 
 _NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_./]*[A-Za-z0-9])?"
-_SET = re.compile(rf"({_NAME})\s+(in|notin)\s*\(([^()]*)\)")
+_SET = re.compile(rf"({_NAME})\s+(in|notin)\s*\(([-A-Za-z0-9_., ]*)\)")
 _EQUALITY = re.compile(rf"({_NAME})\s*(==|=|!=)\s*([-A-Za-z0-9_.]*)")
 _ORDER = re.compile(rf"({_NAME})\s*([<>])\s*(-?\d+)")
 _PRESENCE = re.compile(rf"(!?)\s*({_NAME})")
@@ -31,6 +31,8 @@ def _term(text: str) -> Callable[[dict[str, str]], bool]:
     if found := _SET.fullmatch(text):
         name, operator, listed = found.groups()
         values = {one.strip() for one in listed.split(",")}
+        if any(" " in one for one in values):
+            raise bad_request(f"unable to parse requirement: {text!r}")
         if operator == "in":
             return lambda labels: labels.get(name) in values
         return lambda labels: labels.get(name) not in values
@@ -69,7 +71,10 @@ def _field_term(kind: Kind, text: str) -> Selects:
         raise bad_request(f"invalid selector: {text!r}; can't understand {text!r}")
     path, operator, wanted = found.groups()
     if path not in ("metadata.name", "metadata.namespace", *kind.fields):
-        raise bad_request(f'field label not supported: "{path}"')
+        if kind.fields or kind.custom:
+            raise bad_request(f"field label not supported: {path}")
+        known = '"metadata.name", "metadata.namespace"'
+        raise bad_request(f'"{path}" is not a known field selector: only {known}')
     return lambda value: (_field(value, path) == wanted) == (operator != "!=")
 
 

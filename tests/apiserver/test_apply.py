@@ -38,7 +38,7 @@ async def test_what_another_changed_conflicts_unless_forced() -> None:
         with pytest.raises(errors.Conflict, match=r'conflict with "a": \.data\.x'):
             await apply(client, {"x": "2"}, "b", force=False)
         await client.patch(CONFIG_MAPS, "c", {"data": {"x": "3"}}, "demo", field_manager="kubectl")
-        with pytest.raises(errors.Conflict, match='conflict with "kubectl"'):
+        with pytest.raises(errors.Conflict, match='conflict with "kubectl" using v1'):
             await apply(client, {"x": "1"}, force=False)
         assert (await apply(client, {"x": "1"})).data == {"x": "1"}
         assert (await apply(client, {"y": "1"})).data == {"y": "1"}

@@ -92,7 +92,7 @@ def test_json_patches_of_lists() -> None:
     assert patched({"op": "remove", "path": "/l/0"}) == [2]
     for wrong in (
         {"op": "remove", "path": "/l/2"},
-        {"op": "replace", "path": "/none", "value": 1},
+        {"op": "replace", "path": "/none/x", "value": 1},
         {"op": "add", "path": "/none/x", "value": 1},
         {"op": "test", "path": "/l/0", "value": 2},
         {"op": "test", "path": "/none", "value": 2},
@@ -116,5 +116,5 @@ def test_a_strategic_patch_merges_members_by_their_keys() -> None:
     assert strategic_patch(old, patch) == {
         "containers": [{"name": "a", "image": "2", "args": ["x"]}, {"name": "c"}],
         "tolerations": [{"key": "y"}],
-        "finalizers": ["one", "two"],
+        "finalizers": ["two", "one"],
     }

@@ -44,7 +44,7 @@ def test_orders_are_those_of_whole_numbers() -> None:
     assert not select_labels("n>9")({})
 
 
-@pytest.mark.parametrize("wrong", ["a in", "a in (b", "=b", "a,,b", "a b", "-a", "a=(b)"])
+@pytest.mark.parametrize("wrong", ["a in", "a in (b", "=b", "a,,b", "a b", "-a", "a=(b)", "a in (b c)"])
 def test_what_cannot_be_parsed_is_refused(wrong: str) -> None:
     with pytest.raises(StatusError) as refused:
         select_labels(wrong)

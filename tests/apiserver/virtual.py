@@ -53,7 +53,15 @@ def virtual(api: ApiServer, request: Request) -> tuple[int, Any]:
         return 200, _groups(api)
     if parts[0] in ("api", "apis") and len(parts) == (2 if parts[0] == "api" else 3):
         return 200, _resources(api, "/".join(parts[1:]))
-    raise errors.not_served()
+    if parts[0] in ("api", "apis") and _served(api, parts):
+        raise errors.not_served()
+    raise errors.no_page()
+
+
+def _served(api: ApiServer, parts: list[str]) -> bool:
+    """Whether there is anything of the group and version that a path begins with."""
+    group_version = "/".join(parts[1:2] if parts[0] == "api" else parts[1:3])
+    return any(api.kinds[key].api_version == group_version for key in api.kinds)
 
 
 def _of_object(api: ApiServer, request: Request) -> tuple[int, Any]:

@@ -66,15 +66,15 @@ class Writer:
         metadata = value.setdefault("metadata", {})
         self._check_type(kind, value)
         if metadata.get("resourceVersion"):
-            message = "resourceVersion should not be set on objects to be created"
-            raise errors.StatusError(500, "InternalError", message)
-        metadata["name"] = metadata.get("name") or self._generate(metadata.get("generateName", ""))
+            raise errors.StatusError(500, "", "resourceVersion should not be set on objects to be created")
+        self._check_address(namespace, "", metadata)
+        metadata["name"] = metadata.get("name") or self._generate(kind, metadata.get("generateName", ""))
         place = self.place(plural, namespace or metadata.get("namespace", ""), metadata["name"])
         value = _admit(how, Admission("CREATE", place, "", value, None, how.dry_run)) or value
         self._check_namespace(kind, place)
         if place in self.store.objects:
             raise errors.already_exists(kind.resource, place.name)
-        value = self._complete(kind, place, value, how)
+        value = _tidied(kind, self._complete(kind, place, value, how))
         if how.dry_run:
             return value
         self.store.managers_of(value).record(_who(how, "Update"), {}, value, custom=kind.custom)
@@ -84,12 +84,14 @@ class Writer:
         """Replace an object, or what a subresource is of it; a `patch` need not say a version."""
         kind, old = self._find(place)
         given = body.get("metadata", {})
-        if given.get("name", place.name) != place.name:
-            raise errors.bad_request("the name of the object does not match the name on the URL")
-        self._check_preconditions(kind, place, old, given)
+        self._check_address(place.namespace, place.name, given)
+        if not patch and (uid := given.get("uid")) not in (None, "", old["metadata"]["uid"]):
+            found = f"UID in precondition: {uid}, UID in object meta: {old['metadata']['uid']}"
+            raise errors.conflict(kind.resource, place.name, f"Precondition failed: {found}")
+        self._check_unchanged(kind, place, old, given, how)
         if kind.custom and not patch and not given.get("resourceVersion"):
             why = "metadata.resourceVersion: Invalid value: 0: must be specified for an update"
-            raise errors.invalid(kind.name, place.name, why)
+            raise errors.invalid(kind.resource, place.name, why)
         new = self._changed(kind, old, copied(body), how)
         return self._replace(kind, place, old, new, how)
 
@@ -112,9 +114,10 @@ class Writer:
         old = self.store.objects.get(place)
         if given.get("managedFields"):
             raise errors.bad_request("metadata.managedFields must be nil")
+        self._check_address(place.namespace, place.name, given)
         if old is None:
             return self._apply_new(kind, place, body, how)
-        self._check_preconditions(kind, place, old, given)
+        self._check_unchanged(kind, place, old, given, how)
         wanted = _within(kind, how.subresource, body)
         managers = copied_managers = self.store.managers_of(old)
         if how.dry_run:
@@ -162,7 +165,7 @@ class Writer:
             metadata["deletionTimestamp"] = self.store.now()
             if "generation" in metadata:
                 metadata["generation"] += 1
-        if place.plural == "pods":
+        if place.plural != "namespaces":
             metadata["deletionGracePeriodSeconds"] = grace
         new = {**old, "metadata": metadata}
         if place.plural == "namespaces":
@@ -202,18 +205,35 @@ class Writer:
             )
             raise errors.forbidden(kind.resource, place.name, why)
 
-    def _check_preconditions(self, kind: Kind, place: Place, old: Json, given: Json) -> None:
+    def _check_address(self, namespace: str, name: str, given: Json) -> None:
+        if name and given.get("name", name) != name:
+            differ = f"the name of the object ({given['name']}) does not match the name on the URL ({name})"
+            raise errors.bad_request(differ)
+        if namespace and given.get("namespace", namespace) != namespace:
+            differ = "the namespace of the provided object does not match the namespace sent on the request"
+            raise errors.bad_request(differ)
+
+    def _check_unchanged(self, kind: Kind, place: Place, old: Json, given: Json, how: How) -> None:
+        """What of the metadata a change must not contradict; a custom kind's status takes no notice of the uid."""
         uid, version = given.get("uid"), given.get("resourceVersion")
-        if uid and uid != old["metadata"]["uid"]:
-            raise errors.precondition(kind.resource, place.name, "UID", uid, old["metadata"]["uid"])
         if version and version != old["metadata"]["resourceVersion"]:
             raise errors.outdated(kind.resource, place.name)
+        if uid and uid != old["metadata"]["uid"] and not (kind.custom and how.subresource == "status"):
+            raise errors.immutable(kind.title, place.name, "metadata.uid", uid)
 
-    def _generate(self, prefix: str) -> str:
+    def _check_preconditions(self, kind: Kind, place: Place, old: Json, given: Json) -> None:
+        for name, field_, why in (
+            ("uid", "UID", "deleted and then recreated"),
+            ("resourceVersion", "ResourceVersion", "modified"),
+        ):
+            asked, found = given.get(name), old["metadata"][name]
+            if asked and asked != found:
+                raise errors.precondition(kind.title, place.name, field_, asked, found, why)
+
+    def _generate(self, kind: Kind, prefix: str) -> str:
         if not prefix:
-            raise errors.StatusError(
-                422, "Invalid", "metadata.name: Required value: name or generateName is required"
-            )
+            why = "metadata.name: Required value: name or generateName is required"
+            raise errors.invalid(kind.title, "", why)
         self._names += 1
         digits, rest = "", self._names
         for _ in range(5):
@@ -264,11 +284,11 @@ class Writer:
         metadata.pop("managedFields", None)
         if "namespace" in old["metadata"]:
             metadata["namespace"] = old["metadata"]["namespace"]
-        new["metadata"] = metadata
+        new = _tidied(kind, {**new, "metadata": metadata})
         if how.subresource in ("status", "approval"):
             rest = {name: value for name, value in old.items() if name != "status"}
             if not kind.custom:
-                rest["metadata"] = metadata
+                rest["metadata"] = new["metadata"]
             return rest | ({"status": new["status"]} if "status" in new else {})
         if kind.status and not how.with_status:
             new.pop("status", None)
@@ -285,7 +305,8 @@ class Writer:
         added = set(new["metadata"].get("finalizers") or ()) - set(old["metadata"].get("finalizers") or ())
         if added and "deletionTimestamp" in old["metadata"]:
             why = "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted"
-            raise errors.invalid(kind.name, place.name, f"{why}, found new finalizers {sorted(added)}")
+            listed = ", ".join(f'"{one}"' for one in sorted(added))
+            raise errors.invalid(kind.title, place.name, f"{why}, found new finalizers []string{{{listed}}}")
         if kind.generation and _desired(new, kind) != _desired(old, kind):
             new["metadata"]["generation"] = old["metadata"]["generation"] + 1
         if new == old or how.dry_run:
@@ -324,6 +345,18 @@ def _desired(value: Json, kind: Kind) -> Json:
     """What the generation counts the changes of."""
     left_out = ("metadata", "status") if kind.status else ("metadata",)
     return {name: one for name, one in value.items() if name not in left_out}
+
+
+def _tidied(kind: Kind, value: Json) -> Json:
+    """The object as Go writes it: no empty metadata, and of built-in kinds no nulls."""
+    metadata = {name: one for name, one in value["metadata"].items() if one not in (None, "", {}, [])}
+    return {**(value if kind.custom else _without_nulls(value)), "metadata": metadata}
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(one) for name, one in value.items() if one is not None}
+    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
 
 
 def _within(kind: Kind, subresource: str, body: Json) -> Json:
