@@ -1,232 +1,132 @@
-"""The commands on real clusters as users meet them: with few rights, broken off, in both directions, again."""
+"""The commands on real clusters as users meet them: broken off, in both directions, again."""
 
 from __future__ import annotations
 
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
+import uuid
 
-import pytest
-
+from isthmus.api import labels
+from tests.cluster.endings import Endings
+from tests.cluster.peering import NODE_PORT, Pair, between, left
 from tests.cluster.support import ISTHMUS, Cluster, isthmus
 
-Pair = tuple[Cluster, Cluster]
-PEERING = (
-    "tenants.authentication.liqo.io",
-    "identities.authentication.liqo.io",
-    "resourceslices.authentication.liqo.io",
-    "renews.authentication.liqo.io",
-    "namespacemaps.offloading.liqo.io",
-    "virtualnodes.offloading.liqo.io",
-    "quotas.offloading.liqo.io",
-    "foreignclusters.core.liqo.io",
-)
 
-
-def kubeconfigs(consumer: Cluster, provider: Cluster | Path) -> tuple[str, ...]:
-    remote = provider if isinstance(provider, Path) else provider.kubeconfig
-    return ("--kubeconfig", str(consumer.kubeconfig), "--remote-kubeconfig", str(remote))
-
-
-NODE_PORT = ("--gw-server-service-type", "NodePort")
-"""The lab has no load balancers."""
-
-
-def left(*clusters: Cluster) -> list[str]:
-    """What of any peering is there: its objects, and the secrets of tenant namespaces."""
-    found = []
+def of_any_peering(*clusters: Cluster) -> list[str]:
+    """What of any peering is there, with what is in no namespace: bindings and requests for certificates."""
+    found = left(*clusters)
     for cluster in clusters:
-        found += cluster.items(",".join(PEERING), "-A")
-        found += [
-            secret
-            for secret in cluster.items("secrets", "-A")
-            if secret["metadata"]["namespace"].startswith("liqo-tenant-")
-        ]
-    return [f"{item['kind']} {item['metadata']['name']}" for item in found]
+        for kind, label in (
+            ("clusterrolebindings", labels.REMOTE_CLUSTER_ID),
+            ("certificatesigningrequests", labels.REMOTE_TENANT_CSR),
+        ):
+            found += [f"{kind} {one['metadata']['name']}" for one in cluster.items(kind, "-l", label)]
+    return found
 
 
-@pytest.fixture
-def apart(installed: Pair) -> Iterator[Pair]:
-    """The two clusters, not peered, before and after."""
-    rome, milan = installed
-    for pair in ((rome, milan), (milan, rome)):
-        isthmus("unpeer", *kubeconfigs(*pair), "--skip-confirm")
-    yield installed
-    for pair in ((rome, milan), (milan, rome)):
-        isthmus("unpeer", *kubeconfigs(*pair), "--skip-confirm")
+STEPS = ("Configuration milan", "Gateway server", "Key of", "Nonce", "Tenant rome", "Identity")
+"""What `peer` says it has done, in this order; each run says it again of what is there."""
 
 
-@pytest.fixture
-def peering_user(apart: Pair, tmp_path: Path) -> Iterator[Path]:
-    """A kubeconfig of milan that may do what wire.md 7 lets a peering user do, and nothing else."""
-    _, milan = apart
-    names = {"namespace": "default", "name": "peering-user-of-rome"}
-    subject = {"kind": "ServiceAccount", **names}
-    bindings = [
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": names["name"], "namespace": namespace},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
-            "subjects": [subject],
-        }
-        for namespace, kind, role in (
-            ("liqo", "Role", "liqo-peering-user-liqo-ns"),
-            ("liqo-tenant-rome", "ClusterRole", "liqo-peering-user-tenant-ns"),
-        )
-    ]
-    tenant_namespace = {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": "liqo-tenant-rome",
-            "labels": {"liqo.io/tenant-namespace": "true", "liqo.io/remote-cluster-id": "rome"},
-        },
-    }
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": names}
-    milan.apply(tenant_namespace, account, *bindings)
-    token = milan.kubectl("create", "token", names["name"], "-n", "default").stdout.strip()
-    path = tmp_path / "peering-user"
-    path.touch(mode=0o600)
-    path.write_text(milan.kubeconfig.read_text())
-    for command in (
-        ["set-credentials", "peering-user", f"--token={token}"],
-        ["set-context", "--current", "--user=peering-user"],
-    ):
-        subprocess.run(
-            [milan.kubectl_path, "--kubeconfig", path, "config", *command], check=True, capture_output=True
-        )
-    yield path
-    milan.kubectl("delete", "serviceaccount", names["name"], "-n", "default")
-    for namespace in ("liqo", "liqo-tenant-rome"):
-        milan.kubectl("delete", "rolebinding", names["name"], "-n", namespace, "--ignore-not-found")
+def kill_after(step: str, *command: str) -> None:
+    """Run a command until it says that a step is done, and give it SIGKILL then."""
+    with subprocess.Popen(
+        [*ISTHMUS, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stderr is not None
+        said = ""
+        for line in running.stderr:
+            said += line
+            if step in line:
+                break
+        running.kill()
+        assert step in said, f"the command ended before {step!r}: {said}"
 
 
-def test_a_peering_user_can_peer_and_unpeer(apart: Pair, peering_user: Path) -> None:
-    rome, milan = apart
-    done = isthmus("peer", *kubeconfigs(rome, peering_user), *NODE_PORT, "--cpu", "2", "--timeout", "120s")
-    assert done.stdout == "rome is peered with milan\n"
-    node = rome.get("node", "milan")
-    assert node["status"]["capacity"]["cpu"] == "2"
-    isthmus("unpeer", *kubeconfigs(rome, peering_user), "--skip-confirm")
-    assert left(rome, milan) == []
-
-
-@pytest.mark.parametrize(
-    "after", ["Configuration milan", "Gateway server", "Key of", "Nonce", "Tenant rome", "Identity"]
-)
-def test_a_peering_broken_off_is_finished_by_the_next_run(apart: Pair, after: str) -> None:
+def test_a_peering_that_is_broken_off_again_and_again_is_finished_by_the_next_run(apart: Pair) -> None:
     """SIGKILL after each step: the same command goes on, and unpeer cleans up as from any other peering."""
     rome, milan = apart
-    command = subprocess.Popen(
-        [*ISTHMUS, "peer", *kubeconfigs(rome, milan), *NODE_PORT],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert command.stderr is not None
-    for line in command.stderr:
-        if after in line:
-            break
-    command.send_signal(signal.SIGKILL)
-    command.wait()
-    command.stderr.close()
-    isthmus("peer", *kubeconfigs(rome, milan), *NODE_PORT, "--timeout", "120s")
-    assert (
-        json.loads(isthmus("info", "peer", "milan", "-o", "json", *kubeconfigs(rome, milan)[:2]).stdout)[
-            "milan"
-        ]["offloading"]["virtualNodes"][0]["status"]
-        == "Ready"
-    )
-    isthmus("unpeer", *kubeconfigs(rome, milan), "--skip-confirm")
-    assert left(rome, milan) == []
+    command = ("peer", *between(rome, milan), *NODE_PORT, "--timeout", "120s")
+    for step in STEPS:
+        kill_after(step, *command)
+    isthmus(*command)
+    report = isthmus("info", "peer", "milan", "-o", "json", "--kubeconfig", str(rome.kubeconfig)).stdout
+    (node,) = json.loads(report)["milan"]["offloading"]["virtualNodes"]
+    assert node["status"] == "Ready"
+    isthmus("unpeer", *between(rome, milan), "--skip-confirm")
+    assert of_any_peering(rome, milan) == []
 
 
-def test_an_interrupted_command_says_so(apart: Pair) -> None:
+def test_an_interrupted_command_says_so_and_unpeer_clears_what_it_made(apart: Pair) -> None:
     rome, milan = apart
     command = subprocess.Popen(
-        [*ISTHMUS, "peer", *kubeconfigs(rome, milan), *NODE_PORT],
+        [*ISTHMUS, "peer", *between(rome, milan), *NODE_PORT],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert command.stderr is not None
-    begun = command.stderr.readline()
+    for line in command.stderr:
+        if "Gateway server" in line:
+            break
     command.send_signal(signal.SIGINT)
-    out, error = command.communicate(timeout=20)
-    assert begun
+    out, error = command.communicate(timeout=60)
     assert command.returncode == 130
     assert out == ""
     assert error.endswith("error: interrupted\n")
     assert "Traceback" not in error
+    isthmus("unpeer", *between(rome, milan), "--skip-confirm")
+    assert of_any_peering(rome, milan) == []
 
 
 def test_each_direction_is_ended_by_itself(apart: Pair) -> None:
     rome, milan = apart
     for pair in ((rome, milan), (milan, rome)):
-        isthmus("peer", *kubeconfigs(*pair), *NODE_PORT, "--timeout", "120s")
+        isthmus("peer", *between(*pair), *NODE_PORT, "--timeout", "120s")
     role = isthmus("info", "peer", "milan", "--get", "role", "--kubeconfig", str(rome.kubeconfig)).stdout
     assert role == "ConsumerAndProvider\n"
-    refused = isthmus(
-        "unpeer", *kubeconfigs(rome, milan), "--skip-confirm", "--delete-namespaces", check=False
-    )
+    refused = isthmus("unpeer", *between(rome, milan), "--skip-confirm", "--delete-namespaces", check=False)
     assert refused.returncode == 2
     assert "--delete-namespaces: milan also consumes rome" in refused.stderr
-    isthmus("unpeer", *kubeconfigs(rome, milan), "--skip-confirm")
+    isthmus("unpeer", *between(rome, milan), "--skip-confirm")
     assert rome.get("node", "milan") is None
-    again = isthmus("peer", *kubeconfigs(milan, rome), "--timeout", "120s")
+    again = isthmus("peer", *between(milan, rome), "--timeout", "120s")
     assert again.stdout == "milan is peered with rome\n"
-    isthmus("unpeer", *kubeconfigs(milan, rome), "--skip-confirm", "--delete-namespaces")
-    assert left(rome, milan) == []
+    isthmus("unpeer", *between(milan, rome), "--skip-confirm", "--delete-namespaces")
+    assert of_any_peering(rome, milan) == []
     assert rome.get("namespace", "liqo-tenant-milan") is None
     assert milan.get("namespace", "liqo-tenant-rome") is None
-    once_more = isthmus("unpeer", *kubeconfigs(rome, milan), "--skip-confirm")
+    once_more = isthmus("unpeer", *between(rome, milan), "--skip-confirm")
     assert "was not peered" in once_more.stdout
 
 
-def test_offloading_is_told_as_it_is(peered: Pair) -> None:
+def test_offloading_is_told_as_it_is(peered: Pair, endings: Endings) -> None:
     rome, milan = peered
-    local = ("--kubeconfig", str(rome.kubeconfig))
-    rome.kubectl("create", "namespace", "told")
+    local, name = ("--kubeconfig", str(rome.kubeconfig)), f"told-{uuid.uuid4().hex[:6]}"
+    offload, twin = ("offload", "namespace", name), ("namespace", f"{name}-rome")
+    same_name = ("--namespace-mapping-strategy", "EnforceSameName")
+    rome.kubectl("create", "namespace", name)
     try:
-        done = isthmus("offload", "namespace", "told", "--selector", "region=nowhere", *local)
+        done = isthmus(*offload, "--selector", "region=nowhere", *local)
         assert "is extended to no cluster yet: no provider has labels that --selector asks for" in done.stderr
-        done = isthmus("offload", "ns", "told", "--selector", "liqo.io/remote-cluster-id in (milan)", *local)
-        assert "Namespace told is told-rome on milan" in done.stderr
-        assert milan.get("namespace", "told-rome") is not None
-        done = isthmus(
-            "offload",
-            "namespace",
-            "told",
-            "--namespace-mapping-strategy",
-            "EnforceSameName",
-            *local,
-            check=False,
-        )
+        done = isthmus("offload", "ns", name, "--selector", "liqo.io/remote-cluster-id in (milan)", *local)
+        assert f"Namespace {name} is {name}-rome on milan" in done.stderr
+        assert milan.get(*twin) is not None
+        done = isthmus(*offload, *same_name, *local, check=False)
         assert done.returncode == 1
-        assert "cannot be changed: isthmus unoffload namespace told" in done.stderr
-        isthmus("unoffload", "namespace", "told", "--skip-confirm", *local)
-        assert milan.get("namespace", "told-rome") is None
-        done = isthmus("unoffload", "namespace", "told", "--skip-confirm", *local)
-        assert 'namespace "told" is not offloaded' in done.stderr
+        assert f"cannot be changed: isthmus unoffload namespace {name}" in done.stderr
+        isthmus("unoffload", "namespace", name, "--skip-confirm", *local)
+        assert milan.get(*twin) is None
+        done = isthmus("unoffload", "namespace", name, "--skip-confirm", *local)
+        assert f'namespace "{name}" is not offloaded' in done.stderr
         # A namespace of that name which the provider has for itself is left alone, and that is said.
-        milan.kubectl("create", "namespace", "told")
-        done = isthmus(
-            "offload",
-            "namespace",
-            "told",
-            "--namespace-mapping-strategy",
-            "EnforceSameName",
-            "--timeout",
-            "5s",
-            *local,
-            check=False,
-        )
+        milan.kubectl("create", "namespace", name)
+        done = isthmus(*offload, *same_name, "--timeout", "5s", *local, check=False)
         assert done.returncode == 1
         assert "milan: CreationLoopBackOff" in done.stderr
+        isthmus("unoffload", "namespace", name, "--skip-confirm", *local)
+        assert "deletionTimestamp" not in milan.get("namespace", name)["metadata"]
     finally:
-        isthmus("unoffload", "namespace", "told", "--skip-confirm", *local)
-        rome.kubectl("delete", "namespace", "told")
-        milan.kubectl("delete", "namespace", "told", "--ignore-not-found")
+        endings.delete(rome, name)
+        endings.delete(milan, name)

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
+from tests.cluster.peering import NODE_PORT, Pair, between, left
 from tests.cluster.support import Cluster, eventually, isthmus
 
 HOME, AWAY = "liqo-tenant-milan", "liqo-tenant-rome"
-Pair = tuple[Cluster, Cluster]
 
 
 def local(cluster: Cluster, *arguments: str, check: bool = True) -> str:
     """A command of one operator in his own cluster; returns what it prints, or says where it fails."""
     done = isthmus(*arguments, "--kubeconfig", str(cluster.kubeconfig), check=check)
     return done.stdout if check or done.returncode == 0 else done.stderr
-
-
-def end(rome: Cluster, milan: Cluster) -> None:
-    """No peering, whatever the last test left."""
-    both = ("--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig))
-    isthmus("unpeer", *both, "--skip-confirm", "--delete-namespaces", timeout=180)
-    local(milan, "delete", "peering-user", "--consumer-cluster-id", "rome")
 
 
 def node_is_ready(cluster: Cluster, name: str = "milan") -> bool:
@@ -34,16 +24,8 @@ def node_is_ready(cluster: Cluster, name: str = "milan") -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in found)
 
 
-@pytest.fixture
-def strangers(installed: Pair) -> Iterator[Pair]:
-    """Both clusters with Isthmus and nothing between them, before and after."""
-    end(*installed)
-    yield installed
-    end(*installed)
-
-
-def test_two_operators_peer_by_exchanging_files(strangers: Pair) -> None:
-    rome, milan = strangers
+def test_two_operators_peer_by_exchanging_files(apart: Pair) -> None:
+    rome, milan = apart
     local(milan, "create", "nonce", "--remote-cluster-id", "rome")
     nonce = local(milan, "get", "nonce", "--remote-cluster-id", "rome").strip()
     tenant = local(rome, "generate", "tenant", "--remote-cluster-id", "milan", "--nonce", nonce)
@@ -61,8 +43,8 @@ def test_two_operators_peer_by_exchanging_files(strangers: Pair) -> None:
     ]
 
 
-def test_a_tenant_that_signed_another_nonce_is_refused_with_the_reason(strangers: Pair) -> None:
-    rome, milan = strangers
+def test_a_tenant_that_signed_another_nonce_is_refused_with_the_reason(apart: Pair) -> None:
+    rome, milan = apart
     local(milan, "create", "nonce", "--remote-cluster-id", "rome")
     tenant = local(rome, "generate", "tenant", "--remote-cluster-id", "milan", "--nonce", "A" * 88)
     milan.kubectl("apply", "-n", AWAY, "-f", "-", stdin=tenant)
@@ -70,9 +52,9 @@ def test_a_tenant_that_signed_another_nonce_is_refused_with_the_reason(strangers
     assert "SignatureVerificationFailed" in said
 
 
-def test_a_second_slice_becomes_a_node_by_hand_and_goes_by_hand(strangers: Pair) -> None:
-    rome, milan = strangers
-    both = ("--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig))
+def test_a_second_slice_becomes_a_node_by_hand_and_goes_by_hand(apart: Pair) -> None:
+    rome, milan = apart
+    both = between(rome, milan)
     isthmus("authenticate", *both)
     local(
         rome,
@@ -111,28 +93,24 @@ def test_a_second_slice_becomes_a_node_by_hand_and_goes_by_hand(strangers: Pair)
     assert milan.items("tenants", "-A") == []
 
 
-def test_a_peering_user_peers_and_may_do_no_more(strangers: Pair, tmp_path: Path) -> None:
-    rome, milan = strangers
+def test_a_peering_user_peers_and_unpeers_until_it_is_deleted(apart: Pair, tmp_path: Path) -> None:
+    rome, milan = apart
     kubeconfig = tmp_path / "rome-in-milan"
     kubeconfig.touch(mode=0o600)
-    kubeconfig.write_text(local(milan, "generate", "peering-user", "--consumer-cluster-id", "rome"))
-    second = local(milan, "generate", "peering-user", "--consumer-cluster-id", "rome", check=False)
+    of_rome = ("peering-user", "--consumer-cluster-id", "rome")
+    local(milan, "delete", *of_rome, check=False)  # An earlier run that was broken off may have left one.
+    kubeconfig.write_text(local(milan, "generate", *of_rome))
+    second = local(milan, "generate", *of_rome, check=False)
     assert "has a peering user for rome already" in second
-    user = Cluster("milan", kubeconfig, milan.kubectl_path, milan.server)
-    for verb, what, where in (
-        ("create", "tenants.authentication.liqo.io", "default"),
-        ("update", "secrets", AWAY),
-        ("create", "pods", AWAY),
-        ("list", "namespaces", ""),
-        ("get", "secrets", "liqo"),
-    ):
-        place = ("-n", where) if where else ()
-        answer = user.kubectl("auth", "can-i", verb, what, *place, check=False)
-        assert answer.stdout.strip() == "no", f"{verb} {what} in {where}"
     both = ("--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(kubeconfig))
+    done = isthmus("peer", *both, *NODE_PORT, "--cpu", "2")
+    assert done.stdout == "rome is peered with milan\n"
+    assert rome.get("node", "milan")["status"]["capacity"]["cpu"] == "2"
+    isthmus("unpeer", *both, "--skip-confirm")
+    assert left(rome, milan) == []
     isthmus("peer", *both, "--networking-disabled")
-    assert node_is_ready(rome)
-    local(milan, "delete", "peering-user", "--consumer-cluster-id", "rome")
+    local(milan, "delete", *of_rome)
+    user = Cluster("milan", kubeconfig, milan.kubectl_path, milan.server)
     eventually(
         lambda: user.kubectl("get", "tenants", "-n", AWAY, check=False).returncode != 0,
         within=60,
@@ -150,8 +128,8 @@ def kubeconfig_of(cluster: Cluster, token: str) -> str:
     return json.dumps(view)
 
 
-def test_without_a_handshake_the_admins_credentials_serve(strangers: Pair) -> None:
-    rome, milan = strangers
+def test_without_a_handshake_the_admins_credentials_serve(apart: Pair) -> None:
+    rome, milan = apart
     binding = "liqo-binding-liqo-remote-controlplane"
     for cluster, namespace, peer in ((rome, HOME, "milan"), (milan, AWAY, "rome")):
         marks = {"liqo.io/remote-cluster-id": peer, "liqo.io/tenant-namespace": "true"}
@@ -160,7 +138,7 @@ def test_without_a_handshake_the_admins_credentials_serve(strangers: Pair) -> No
         )
     here = {"namespace": AWAY, "name": "rome", "labels": {"liqo.io/remote-cluster-id": "rome"}}
     milan.apply(
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": here},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {**here, "name": "guest"}},
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "RoleBinding",
@@ -170,7 +148,7 @@ def test_without_a_handshake_the_admins_credentials_serve(strangers: Pair) -> No
                 "kind": "ClusterRole",
                 "name": "liqo-remote-controlplane",
             },
-            "subjects": [{"kind": "ServiceAccount", "name": "rome", "namespace": AWAY}],
+            "subjects": [{"kind": "ServiceAccount", "name": "guest", "namespace": AWAY}],
         },
         {
             "apiVersion": "authentication.liqo.io/v1beta1",
@@ -179,7 +157,7 @@ def test_without_a_handshake_the_admins_credentials_serve(strangers: Pair) -> No
             "spec": {"clusterID": "rome", "authzPolicy": "TolerateNoHandshake"},
         },
     )
-    token = milan.kubectl("create", "token", "rome", "-n", AWAY).stdout.strip()
+    token = milan.kubectl("create", "token", "guest", "-n", AWAY).stdout.strip()
     theirs = {"liqo.io/remote-cluster-id": "milan"}
     rome.apply(
         {
@@ -212,3 +190,4 @@ def test_without_a_handshake_the_admins_credentials_serve(strangers: Pair) -> No
     assert rome.get("foreigncluster", "milan")["status"]["role"] == "Provider"
     rome.kubectl("delete", "rslice", "milan", "-n", HOME, "--timeout=60s", timeout=70)
     rome.kubectl("delete", "secret", "to-milan", "-n", HOME, "--timeout=30s")
+    milan.kubectl("delete", "serviceaccount,rolebinding", "-l", "liqo.io/remote-cluster-id=rome", "-n", AWAY)
