@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster.peering import Pair
 from tests.cluster.support import Cluster, deployment, eventually, isthmus, ready_pods
 
-AWAY = "liqo-tenant-rome"
-Pair = tuple[Cluster, Cluster]
+HOME, AWAY = "liqo-tenant-milan", "liqo-tenant-rome"
 
 
 def provider(milan: Cluster, *arguments: str, check: bool = True) -> str:
@@ -20,20 +19,13 @@ def provider(milan: Cluster, *arguments: str, check: bool = True) -> str:
 
 
 @pytest.fixture
-def consumer(installed: Pair) -> Iterator[tuple[Cluster, Cluster, str]]:
+def consumer(peered: Pair, namespace: str) -> Iterator[tuple[Cluster, Cluster, str]]:
     """Rome with a pod in milan, in a namespace of its own; the tenant Active afterwards."""
-    rome, milan = installed
-    both = ("--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig))
-    isthmus("peer", *both, "--networking-disabled")
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    rome.kubectl("create", "namespace", name)
-    isthmus("offload", "namespace", name, "--kubeconfig", str(rome.kubeconfig))
-    scale(rome, name, 1)
-    eventually(lambda: len(ready_pods(rome, name)) == 1, within=90, what="the pod")
-    yield rome, milan, name
+    rome, milan = peered
+    scale(rome, namespace, 1)
+    eventually(lambda: len(ready_pods(rome, namespace)) == 1, within=90, what="the pod")
+    yield rome, milan, namespace
     provider(milan, "activate", "tenant", "rome", "--skip-confirm")
-    rome.kubectl("delete", "namespace", name, "--wait=false")
-    isthmus("unpeer", *both, "--skip-confirm", timeout=180)
 
 
 def scale(rome: Cluster, namespace: str, replicas: int) -> None:
@@ -43,44 +35,67 @@ def scale(rome: Cluster, namespace: str, replicas: int) -> None:
     rome.apply(wanted)
 
 
-def quota_is_cordoned(milan: Cluster) -> bool:
-    """Whether the Quota of rome's only slice is."""
-    (quota,) = milan.items("quotas", "-n", AWAY)
-    return bool(quota["spec"].get("cordoned"))
+def cordoned_quotas(milan: Cluster) -> set[bool]:
+    """Whether rome's Quotas are cordoned, each of them."""
+    return {bool(quota["spec"].get("cordoned")) for quota in milan.items("quotas", "-n", AWAY)}
 
 
-def test_a_cordoned_consumer_keeps_its_pods_and_gets_no_more(consumer: tuple[Cluster, Cluster, str]) -> None:
+def ask_for_more(rome: Cluster) -> None:
+    """One more slice of milan, without a virtual node."""
+    first = rome.get("rslice", "milan", "-n", HOME)
+    marks = {key: value for key, value in first["metadata"]["labels"].items() if key.startswith("liqo.io/")}
+    more = {"apiVersion": first["apiVersion"], "kind": first["kind"], "spec": {"class": "default"}}
+    rome.apply({**more, "metadata": {"name": "more", "namespace": HOME, "labels": marks}})
+
+
+def ruling(rome: Cluster, name: str) -> str:
+    """What milan says to a slice of rome: Accepted, Denied, or "" where it says nothing."""
+    found = (rome.get("rslice", name, "-n", HOME) or {}).get("status", {}).get("conditions", [])
+    return next((one["status"] for one in found if one["type"] == "Authentication"), "")
+
+
+def test_a_cordoned_consumer_keeps_what_it_has_and_gets_no_more(
+    consumer: tuple[Cluster, Cluster, str],
+) -> None:
     rome, milan, name = consumer
-    twin = f"{name}-rome"
     provider(milan, "cordon", "tenant", "rome")
-    assert quota_is_cordoned(milan)
+    assert cordoned_quotas(milan) == {True}
+    ask_for_more(rome)
     scale(rome, name, 2)
-    eventually(lambda: len(rome.items("pods", "-n", name)) == 2, within=60, what="the second pod")
+
+    def refused() -> bool:
+        events = rome.items("events", "-n", name, "--field-selector=reason=FailedReflection")
+        return any("user is cordoned" in event["message"] for event in events)
+
+    eventually(refused, within=60, what="the refusal of the second pod")
+    eventually(lambda: ruling(rome, "more") == "Denied", within=60, what="the second slice denied")
     assert len(ready_pods(rome, name)) == 1
-    assert len(milan.items("shadowpods", "-n", twin)) == 1
+    assert len(milan.items("shadowpods", "-n", f"{name}-rome")) == 1
+    assert ruling(rome, "milan") == "Accepted"
     provider(milan, "uncordon", "tenant", "rome")
-    assert not quota_is_cordoned(milan)
     eventually(lambda: len(ready_pods(rome, name)) == 2, within=120, what="the second pod Ready")
+    eventually(lambda: ruling(rome, "more") == "Accepted", within=60, what="the second slice accepted")
+    rome.kubectl("delete", "rslice", "more", "-n", HOME, "--timeout=60s", timeout=70)
+    assert milan.get("rslice", "more", "-n", AWAY) is None
 
-
-def test_a_cordoned_slice_is_marked_and_freed(consumer: tuple[Cluster, Cluster, str]) -> None:
-    _, milan, _ = consumer
     provider(milan, "cordon", "resourceslice", "milan", "--remote-cluster-id", "rome")
-    assert quota_is_cordoned(milan)
+    assert cordoned_quotas(milan) == {True}
     provider(milan, "uncordon", "resourceslice", "milan", "--remote-cluster-id", "rome")
-    assert not quota_is_cordoned(milan)
+    assert cordoned_quotas(milan) == {False}
     said = provider(milan, "cordon", "resourceslice", "other", "--remote-cluster-id", "rome", check=False)
     assert 'no resource slice "other" of rome: its slices are milan' in said
 
 
 def test_a_drained_consumer_has_nothing_until_it_is_let_in(consumer: tuple[Cluster, Cluster, str]) -> None:
     rome, milan, name = consumer
+    permissions = ("rolebinding", "liqo-binding-liqo-remote-controlplane", "-n", AWAY)
     provider(milan, "drain", "tenant", "rome", "--skip-confirm")
     assert milan.get("namespace", f"{name}-rome") is None
     assert milan.items("rslice", "-n", AWAY) == []
+    assert milan.get(*permissions) is None
     said = provider(milan, "uncordon", "tenant", "rome", check=False)
     assert "is Drained" in said
     assert "isthmus activate tenant" in said
     provider(milan, "activate", "tenant", "rome")
-    eventually(lambda: milan.get("namespace", f"{name}-rome"), within=60, what="the twin namespace")
+    eventually(lambda: milan.get(*permissions), within=60, what="the permissions given")
     eventually(lambda: len(ready_pods(rome, name)) == 1, within=120, what="the pod Ready again")
