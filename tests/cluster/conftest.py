@@ -20,7 +20,7 @@ from isthmus.lab.errors import LabError
 from isthmus.lab.plan import site_from_environment
 from tests.cluster import peering
 from tests.cluster.endings import Endings
-from tests.cluster.peering import NODE_PORT, Pair, between
+from tests.cluster.peering import Pair
 from tests.cluster.support import Cluster, eventually, isthmus, lab_cluster
 
 PROCESSES = ("deployment/liqo-controller-manager", "daemonset/liqo-fabric")
@@ -122,11 +122,8 @@ def installed(lab: bool, rome: Cluster, milan: Cluster) -> Pair:
 @pytest.fixture
 def peered(installed: Pair, endings: Endings) -> Pair:
     """Rome may use milan and their networks are joined, whatever the last test did."""
-    rome, milan = installed
-    if not peering.stands(rome, milan):
-        peering.end_reverse(rome, milan)
-        isthmus("peer", *between(rome, milan), *NODE_PORT)
-    return rome, milan
+    peering.establish(*installed)
+    return installed
 
 
 @pytest.fixture

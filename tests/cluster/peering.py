@@ -62,6 +62,13 @@ def stands(rome: Cluster, milan: Cluster) -> bool:
     )
 
 
+def establish(rome: Cluster, milan: Cluster) -> None:
+    """Have rome use milan as a peering without flags leaves it; nothing to do where it stands."""
+    if not stands(rome, milan):
+        end_reverse(rome, milan)
+        isthmus("peer", *between(rome, milan), *NODE_PORT)
+
+
 def separate(rome: Cluster, milan: Cluster) -> None:
     """End what is between the two in either direction, networks too; nothing to do where there is nothing."""
     if not left(rome, milan):

@@ -1,10 +1,13 @@
-"""Two replicas of each gateway: the passive one carries the traffic within 5 s of the death of the other."""
+"""Two replicas of each gateway: the passive one carries the traffic after the death of the other.
+
+Within 5 s, which is held in `make figures`, where nothing else keeps the machine busy.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -12,12 +15,12 @@ from isthmus import lab
 from isthmus.api import labels
 from isthmus.lab import processes as programs
 from isthmus.lab.plan import site_from_environment
+from tests.cluster.networking import traffic
 from tests.cluster.networking.traffic import PATIENCE, Flow, back
 from tests.cluster.support import Cluster, eventually, isthmus
 from tests.processes import Process, halted, mains
 
-pytestmark = pytest.mark.endurance
-
+Scenario = Callable[[str, tuple[Cluster, Cluster], list[Flow]], float]
 TAKEN_OVER = 5.0
 """Seconds after the kill within which traffic must flow again."""
 ACTIVE = f"{labels.ACTIVE_GATEWAY}={labels.TRUE}"
@@ -79,37 +82,56 @@ def _leader(cluster: Cluster) -> Process:
     return found
 
 
-@pytest.mark.parametrize("cluster", ["rome", "milan"])
-def test_the_passive_replica_takes_over(
-    replicated: tuple[Cluster, Cluster], flows: list[Flow], cluster: str
-) -> None:
+def take_over(cluster: str, replicated: tuple[Cluster, Cluster], flows: list[Flow]) -> float:
+    """The leader is killed for good; the seconds until all traffic flows through the other replica."""
     here = next(one for one in replicated if one.name == cluster)
-    eventually(lambda: all(one.probe.flowing() for one in flows), within=PATIENCE, what="traffic before")
+    traffic.await_flowing(flows, "traffic before")
     leader = _leader(here)
     since = time.time()
     with _kubelet_stopped(leader.node):
+        # Nothing is started again until the other one leads; then the kubelet is needed to read what probes say.
         leader.kill()
-        # Until then nothing is started again; and the kubelet is needed to read what the probes say.
-        time.sleep(TAKEN_OVER)
+        eventually(
+            lambda: [one for one in _active(here) if one != leader.node],
+            within=PATIENCE,
+            every=0.1,
+            what="another leader",
+        )
         (node,) = _active(here)
-        assert node != leader.node
     took = back(flows, since, f"leading gateway of {cluster} killed for good, from the kill")
-    assert 0.0 < took < TAKEN_OVER
+    assert took > 0.0
     eventually(
         lambda: _has_replicas(here, 2), within=PATIENCE, what="the dead replica, back as the passive one"
     )
     assert _active(here) == [node], "the one that took over goes on"
     back(flows, time.time(), f"the killed gateway of {cluster} back as the passive one")
+    return took
 
 
-@pytest.mark.parametrize("cluster", ["rome", "milan"])
-def test_a_leader_whose_process_is_killed(
-    replicated: tuple[Cluster, Cluster], flows: list[Flow], cluster: str
-) -> None:
+def kill_the_leaders_process(cluster: str, replicated: tuple[Cluster, Cluster], flows: list[Flow]) -> float:
     here = next(one for one in replicated if one.name == cluster)
-    eventually(lambda: all(one.probe.flowing() for one in flows), within=PATIENCE, what="traffic before")
+    traffic.await_flowing(flows, "traffic before")
     since = time.time()
     _leader(here).kill()
     took = back(flows, since, f"process of the leading gateway of {cluster} killed, from the kill")
-    assert 0.0 < took < TAKEN_OVER
+    assert took > 0.0
     eventually(lambda: _has_replicas(here, 2), within=PATIENCE, what="two replicas again")
+    return took
+
+
+@pytest.mark.endurance
+@pytest.mark.parametrize("cluster", ["rome", "milan"])
+@pytest.mark.parametrize("scenario", [take_over, kill_the_leaders_process])
+def test_traffic_goes_on_through_the_other_replica(
+    replicated: tuple[Cluster, Cluster], flows: list[Flow], scenario: Scenario, cluster: str
+) -> None:
+    scenario(cluster, replicated, flows)
+
+
+@pytest.mark.figures
+@pytest.mark.parametrize("cluster", ["rome", "milan"])
+@pytest.mark.parametrize("scenario", [take_over, kill_the_leaders_process])
+def test_traffic_goes_on_through_the_other_replica_within_seconds(
+    replicated: tuple[Cluster, Cluster], flows: list[Flow], scenario: Scenario, cluster: str
+) -> None:
+    assert scenario(cluster, replicated, flows) < TAKEN_OVER

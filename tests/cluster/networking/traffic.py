@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,42 +84,58 @@ def run_pods(cluster: Cluster, namespace: str, *pods: dict[str, Any]) -> dict[st
         "wait", "-n", namespace, "--for=condition=Ready", "--timeout=60s",
         *(f"pod/{name}" for name in names), timeout=70,
     )  # fmt: skip
-    return {name: cluster.get("pod", "-n", namespace, name)["status"]["podIP"] for name in names}
+    found = {
+        one["metadata"]["name"]: one["status"]["podIP"] for one in cluster.items("pods", "-n", namespace)
+    }
+    return {name: found[name] for name in names}
 
 
-class Probe:
-    """The traffic between a probing pod and an answering one."""
-
-    def __init__(self, cluster: Cluster, namespace: str, name: str) -> None:
-        self._cluster, self._namespace, self._name = cluster, namespace, name
-
-    def events(self) -> list[tuple[str, float]]:
-        """(lost or back, when) in their order."""
-        text = self._cluster.kubectl("logs", "-n", self._namespace, self._name).stdout
-        return [(word, float(when)) for word, when in (line.split() for line in text.splitlines())]
-
-    def flowing(self) -> bool:
-        """Whether answers come."""
-        events = self.events()
-        return bool(events) and events[-1][0] == "back"
-
-    def seconds_until_back(self, since: float, within: float) -> float:
-        """How long after a moment (Unix time) answers came again; 0 where they never stopped.
-
-        To be asked once what happened must have shown, or will never. Raises AssertionError when they do not come
-        `within` seconds of now.
-        """
-        time.sleep(max(0.0, since + 2 * SILENCE - time.time()))
-        eventually(self.flowing, within=within, what=f"traffic of {self._name}")
-        return max([0.0, *(when - since for word, when in self.events() if word == "back")])
+def start(cluster: Cluster, namespace: str, targets: Mapping[str, str], nodes: Mapping[str, str]) -> None:
+    """Pods, by name, that each probe an address from now on, from the node given."""
+    probes = [pod(name, PROBE, target, nodeName=nodes[name]) for name, target in targets.items()]
+    for one in probes:
+        one["metadata"]["labels"]["traffic"] = "probe"
+    run_pods(cluster, namespace, *probes)
 
 
-def start(cluster: Cluster, namespace: str, name: str, target: str, **spec: Any) -> Probe:
-    """A pod that probes an address from now on; returns once it has had an answer."""
-    run_pods(cluster, namespace, pod(name, PROBE, target, **spec))
-    probe = Probe(cluster, namespace, name)
-    eventually(probe.flowing, within=60, what=f"the first answer of {target} to {name}")
-    return probe
+@dataclass(frozen=True)
+class Flow:
+    """Traffic from a node of one cluster to a pod on a node of the other, and the pod that probes it."""
+
+    source: str
+    target: str
+    cluster: Cluster
+    namespace: str
+
+    @property
+    def name(self) -> str:
+        """The name of the probing pod."""
+        return f"{self.source}-{self.target}"
+
+
+def events(flows: Sequence[Flow]) -> dict[Flow, list[tuple[str, float]]]:
+    """What each has seen so far: (lost or back, when) in their order."""
+    found: dict[tuple[str, str], list[tuple[str, float]]] = {}
+    for cluster, namespace in {(one.cluster, one.namespace) for one in flows}:
+        arguments = ("-l", "traffic=probe", "--prefix", "--tail=-1", "--max-log-requests=64")
+        for line in cluster.kubectl("logs", "-n", namespace, *arguments).stdout.splitlines():
+            place, word, when = line.split()  # [pod/NAME/main] back 1764.5
+            found.setdefault((cluster.name, place.split("/")[1]), []).append((word, float(when)))
+    return {one: found.get((one.cluster.name, one.name), []) for one in flows}
+
+
+def flowing(flows: Sequence[Flow]) -> list[Flow]:
+    """Those that have answers now."""
+    return [one for one, seen in events(flows).items() if seen and seen[-1][0] == "back"]
+
+
+def await_flowing(flows: Sequence[Flow], what: str) -> None:
+    """Wait until all have answers. Raises AssertionError naming those that have none."""
+
+    def silent() -> list[str]:
+        return sorted({one.name for one in flows} - {one.name for one in flowing(flows)})
+
+    eventually(lambda: not silent(), within=PATIENCE, what=what, instead=lambda: f"no answers: {silent()}")
 
 
 def on_node(name: str) -> dict[str, Any]:
@@ -134,17 +150,15 @@ def dump(value: object) -> str:
     return json.dumps(value, indent=1, default=str)
 
 
-@dataclass(frozen=True)
-class Flow:
-    """Traffic from a node of one cluster to a pod on a node of the other."""
-
-    source: str
-    target: str
-    probe: Probe
-
-
 def back(flows: Sequence[Flow], since: float, what: str) -> float:
-    """Seconds until all traffic flowed again; told on standard output for docs/reliability.md."""
-    seconds = max(flow.probe.seconds_until_back(since, PATIENCE) for flow in flows)
+    """Seconds from a moment (Unix time) until all traffic flowed again; 0 where it never stopped.
+
+    To be asked once what happened must have shown, or will never. Told on standard output for docs/reliability.md.
+    Raises AssertionError when it does not come back in PATIENCE.
+    """
+    time.sleep(max(0.0, since + 2 * SILENCE - time.time()))
+    await_flowing(flows, f"all traffic after: {what}")
+    returns = [when for seen in events(flows).values() for word, when in seen if word == "back"]
+    seconds = max(0.0, *(when - since for when in returns))
     print(f"{what}: {seconds:.2f} s")
     return seconds
