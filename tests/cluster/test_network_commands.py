@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
+from tests.cluster.peering import NODE_PORT, Pair, between
 from tests.cluster.support import Cluster, eventually, isthmus
 
-Pair = tuple[Cluster, Cluster]
-NODE_PORT = ("--gw-server-service-type", "NodePort")
 KINDS = (
     "configurations",
     "gatewayservers",
@@ -22,11 +18,6 @@ KINDS = (
     "connections",
     "internalfabrics",
 )
-
-
-def between(pair: Pair) -> list[str]:
-    """The flags that name the two clusters, the first as the local one."""
-    return ["--kubeconfig", str(pair[0].kubeconfig), "--remote-kubeconfig", str(pair[1].kubeconfig)]
 
 
 def left(pair: Pair) -> list[str]:
@@ -60,113 +51,53 @@ def refused(*arguments: str) -> str:
     return error
 
 
-@pytest.fixture(scope="module")
-def separated(installed: Pair) -> Pair:
-    """The two clusters, whatever was between them before the module."""
-    _separate(installed)
-    return installed
+def refuse_in_time(*arguments: str, parts: tuple[str, ...]) -> None:
+    """A command that must fail after its time is up, and whose error must come to say all parts.
+
+    Again until then: on a busy machine it may not have come as far when a first short time is up.
+    """
+    errors = []
+
+    def says_all() -> bool:
+        errors.append(refused(*arguments, "--timeout", "12s"))
+        return all(part in errors[-1] for part in parts)
+
+    eventually(says_all, within=60, what=f"an error with {parts}", instead=lambda: errors[-1])
 
 
-@pytest.fixture
-def apart(separated: Pair) -> Iterator[Pair]:
-    """The two clusters, neither peered nor joined, before and after."""
-    yield separated
-    _separate(separated)
+def connect(pair: Pair, *flags: str) -> str:
+    """Join the networks; what is printed."""
+    return isthmus("network", "connect", *between(*pair), *NODE_PORT, *flags).stdout
 
 
-def _separate(pair: Pair) -> None:
-    for direction in (pair, (pair[1], pair[0])):
-        isthmus("unpeer", *between(direction), "--skip-confirm")
-    isthmus("network", "reset", *between(pair), "--skip-confirm", "--wait")
+def reset(pair: Pair) -> None:
+    isthmus("network", "reset", *between(*pair), "--skip-confirm", "--wait")
 
 
-def test_networks_are_joined_shown_and_separated_without_a_peering(apart: Pair) -> None:
+def test_networks_are_joined_changed_and_separated_without_a_peering(apart: Pair) -> None:
     rome, milan = apart
-    done = isthmus("network", "connect", *between(apart), *NODE_PORT, "--wait")
-    assert done.stdout == "the pod networks of rome and milan are joined\n"
+    refuse_node_ports(apart)
+    assert left(apart) == []
+
+    # An address that does not answer is told, and can be mended.
+    silent = ("--gw-server-service-nodeport", "31998", "--gw-client-address", "192.0.2.1", "--wait")
+    said = "milan's gateway at 192.0.2.1:31998/UDP does not answer from rome's gateway"
+    refuse_in_time("network", "connect", *between(*apart), *NODE_PORT, *silent, parts=(said,))
+    assert connect(apart, "--wait") == "the pod networks of rome and milan are joined\n"
     assert connection(rome, milan) == connection(milan, rome) == "Connected"
 
-    shown = json.loads(isthmus("info", "--kubeconfig", str(rome.kubeconfig), "-o", "json").stdout)
-    assert shown["network"]["enabled"]
-    assert shown["network"]["podCIDRs"]
-    peer = json.loads(
-        isthmus("info", "peer", "milan", "--kubeconfig", str(rome.kubeconfig), "-o", "json").stdout
-    )
-    assert peer["milan"]["network"]["gateway"]["role"] == "Client"
-    assert peer["milan"]["network"]["connection"]["status"] == "Connected"
-    assert peer["milan"]["network"]["advice"] == ""
+    own = ("--kubeconfig", str(rome.kubeconfig), "-o", "json")
+    shown = json.loads(isthmus("info", *own).stdout)["network"]
+    assert shown["enabled"]
+    assert shown["podCIDRs"]
+    peer = json.loads(isthmus("info", "peer", "milan", *own).stdout)["milan"]["network"]
+    assert peer["gateway"]["role"] == "Client"
+    assert peer["connection"]["status"] == "Connected"
+    assert peer["advice"] == ""
 
-    isthmus("network", "disconnect", *between(apart), "--skip-confirm", "--wait")
-    assert {one.split()[0] for one in left(apart)} == {"Configuration", "Network", "IP"}
-    isthmus("network", "reset", *between(apart), "--skip-confirm", "--wait")
-    assert left(apart) == []
-
-
-def test_peering_joins_the_networks_and_the_last_unpeer_separates_them(apart: Pair) -> None:
-    rome, milan = apart
-    there = (milan, rome)
-    isthmus("peer", *between(apart), *NODE_PORT)
-    server = milan.get("gatewayserver", "rome", "-n", "liqo-tenant-rome")
-    isthmus("peer", *between(there))
-    isthmus("peer", *between(apart))
-    again = milan.get("gatewayserver", "rome", "-n", "liqo-tenant-rome")
-    assert again["metadata"]["uid"] == server["metadata"]["uid"]
-    assert again["metadata"]["generation"] == server["metadata"]["generation"]
-    assert milan.items("gatewayclients.networking.liqo.io", "-A") == []
-
-    isthmus("unpeer", *between(apart), "--skip-confirm")
-    assert connection(rome, milan) == connection(milan, rome) == "Connected"
-    isthmus("unpeer", *between(there), "--skip-confirm")
-    assert left(apart) == []
-
-
-def test_a_cluster_without_load_balancers_is_told_what_to_use_and_that_works(apart: Pair) -> None:
-    error = refused("peer", *between(apart), "--timeout", "40s")
-    assert "milan has nothing that gives a Service of type LoadBalancer an address" in error
-    assert "--gw-server-service-type NodePort" in error
-    isthmus("peer", *between(apart), *NODE_PORT)
-    assert connection(*apart) == "Connected"
-
-
-def test_a_node_port_in_use_is_told_with_its_flag(apart: Pair) -> None:
-    _, milan = apart
-    milan.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "taken", "namespace": "default"},
-            "spec": {"type": "NodePort", "ports": [{"port": 1, "protocol": "UDP", "nodePort": 31999}]},
-        }
-    )
-    try:
-        error = refused(
-            "network", "connect", *between(apart), *NODE_PORT, "--gw-server-service-nodeport", "31999"
-        )
-    finally:
-        milan.kubectl("delete", "service", "taken", "-n", "default")
-    assert "--gw-server-service-nodeport 31999: the port is already in use in milan" in error
-    assert left(apart) == []
-
-
-def test_an_address_that_does_not_answer_is_told_and_can_be_mended(apart: Pair) -> None:
-    error = refused(
-        "network",
-        "connect",
-        *between(apart),
-        *NODE_PORT,
-        *("--gw-server-service-nodeport", "31998", "--gw-client-address", "192.0.2.1"),
-        *("--wait", "--timeout", "45s"),
-    )
-    assert "milan's gateway at 192.0.2.1:31998/UDP does not answer from rome's gateway" in error
-    isthmus("network", "connect", *between(apart), "--wait")
-    assert connection(*apart) == "Connected"
-
-
-def test_other_flags_make_the_server_anew(apart: Pair) -> None:
-    rome, milan = apart
-    isthmus("network", "connect", *between(apart), *NODE_PORT, "--wait")
+    # Other flags make the server anew.
     before = milan.get("gatewayserver", "rome", "-n", "liqo-tenant-rome")["metadata"]["uid"]
-    isthmus("network", "connect", *between(apart), "--gw-server-service-nodeport", "31997", "--wait")
+    connect(apart, "--gw-server-service-nodeport", "31997", "--wait")
     after = milan.get("gatewayserver", "rome", "-n", "liqo-tenant-rome")
     assert after["metadata"]["uid"] != before
     assert after["status"]["endpoint"]["port"] == 31997
@@ -176,20 +107,60 @@ def test_other_flags_make_the_server_anew(apart: Pair) -> None:
         what="the tunnel through the new port",
     )
 
+    isthmus("network", "disconnect", *between(*apart), "--skip-confirm", "--wait")
+    assert {one.split()[0] for one in left(apart)} == {"Configuration", "Network", "IP"}
+    reset(apart)
+    assert left(apart) == []
+
+
+def refuse_node_ports(pair: Pair) -> None:
+    """One that is in use, told before anything is written, and one that the API server does not allow."""
+    _, milan = pair
+    spec = {"type": "NodePort", "ports": [{"port": 1, "protocol": "UDP", "nodePort": 31999}]}
+    milan.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "taken"}, "spec": spec})
+    port = ("network", "connect", *between(*pair), *NODE_PORT, "--gw-server-service-nodeport")
+    try:
+        error = refused(*port, "31999")
+    finally:
+        milan.kubectl("delete", "service", "taken")
+    assert "--gw-server-service-nodeport 31999: the port is already in use in milan" in error
+    assert left(pair) == []
+    error = refused(*port, "80")
+    assert "--gw-server-service-nodeport 80: milan does not allow that node port" in error
+    assert "30000 to 32767" in error
+    assert not milan.items("gatewayservers.networking.liqo.io", "-A")
+    reset(pair)
+
 
 def test_the_consumer_can_serve(apart: Pair) -> None:
     rome, milan = apart
-    isthmus(
-        "network",
-        "connect",
-        *between(apart),
-        *NODE_PORT,
-        "--gw-server-service-location",
-        "Consumer",
-        "--wait",
-    )
+    connect(apart, "--gw-server-service-location", "Consumer", "--wait")
     assert rome.get("gatewayserver", "milan", "-n", "liqo-tenant-milan")
     assert milan.get("gatewayclient", "rome", "-n", "liqo-tenant-rome")
+    assert connection(rome, milan) == connection(milan, rome) == "Connected"
+    reset(apart)
+    assert left(apart) == []
+
+
+def test_peering_joins_the_networks_and_the_last_unpeer_separates_them(apart: Pair) -> None:
+    rome, milan = apart
+    there = (milan, rome)
+    # The lab has no load balancers, which is told with what to use, and that works.
+    said = "milan has nothing that gives a Service of type LoadBalancer an address"
+    refuse_in_time("peer", *between(*apart), parts=(said, "--gw-server-service-type NodePort"))
+    isthmus("peer", *between(*apart), *NODE_PORT)
+    server = milan.get("gatewayserver", "rome", "-n", "liqo-tenant-rome")
+    isthmus("peer", *between(*there))
+    isthmus("peer", *between(*apart))
+    again = milan.get("gatewayserver", "rome", "-n", "liqo-tenant-rome")
+    assert again["metadata"]["uid"] == server["metadata"]["uid"]
+    assert again["metadata"]["generation"] == server["metadata"]["generation"]
+    assert milan.items("gatewayclients.networking.liqo.io", "-A") == []
+
+    isthmus("unpeer", *between(*apart), "--skip-confirm")
+    assert connection(rome, milan) == connection(milan, rome) == "Connected"
+    isthmus("unpeer", *between(*there), "--skip-confirm")
+    assert left(apart) == []
 
 
 def printed(cluster: Cluster, *arguments: str) -> dict[str, Any]:
