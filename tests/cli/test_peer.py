@@ -114,6 +114,20 @@ def test_help_of_network_has_examples(command: str, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("command", ["peer", "unpeer"])
+def test_a_kubeconfig_that_is_none_is_said(
+    command: str, kubeconfigs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("clusters: [")
+    for path in (str(broken), str(tmp_path)):
+        for side, wrong in (("local", [path, kubeconfigs[3]]), ("remote", [kubeconfigs[1], path])):
+            code, error = fails([command, "--kubeconfig", wrong[0], "--remote-kubeconfig", wrong[1]], capsys)
+            assert code == 1
+            assert error.startswith(f"error: {side} cluster, --")
+            assert path in error
+
+
+@pytest.mark.parametrize("command", ["peer", "unpeer"])
 def test_which_kubeconfig_is_wrong_is_said(
     command: str, kubeconfigs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
