@@ -119,6 +119,7 @@ async def test_lists_are_paged(client: Client, namespace: str) -> None:
     assert [item.metadata.name for item in page.items] == names
 
 
+@pytest.mark.endurance
 async def test_a_version_of_long_ago_is_expired(client: Client, rome: Cluster) -> None:
     # An API server that began with its cluster remembers everything.
     await asyncio.to_thread(lab.stop_api_server, rome.name)
@@ -183,6 +184,7 @@ class Relay:
         self._writers -= {writer, far_writer}
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("outage", [0.0, 5.0])
 async def test_an_outage_loses_no_change(
     credentials: Credentials, client: Client, namespace: str, outage: float

@@ -23,6 +23,7 @@ from isthmus.kube.credentials import load_kubeconfig
 from isthmus.kube.events import EventRecorder
 from isthmus.kube.informer import InformerSet
 from isthmus.reflection import ReflectionSession, podtokens, setup_namespace
+from tests.cluster.endings import Endings
 from tests.cluster.support import TEST_IMAGE, Cluster, eventually
 
 SOON = 60.0
@@ -61,14 +62,16 @@ def _object(kind: str, name: str, namespace: str, fields: dict[str, Any]) -> dic
 
 
 @pytest.fixture
-def twins(rome: Cluster, milan: Cluster) -> Iterator[Twins]:
+def twins(rome: Cluster, milan: Cluster, endings: Endings) -> Iterator[Twins]:
     suffix = uuid.uuid4().hex[:8]
     found = Twins(rome, milan, f"reflect-{suffix}", f"reflect-{suffix}-rome")
     rome.kubectl("create", "namespace", found.local)
     milan.kubectl("create", "namespace", found.remote)
     yield found
-    rome.kubectl("delete", "namespace", found.local, "--wait=false")
-    milan.kubectl("delete", "namespace", found.remote, "--wait=false")
+    # They are on nodes that are none, where nobody says that they have ended.
+    rome.kubectl("delete", "pods", "--all", "-n", found.local, "--force", "--grace-period=0")
+    endings.delete(rome, found.local)
+    endings.delete(milan, found.remote)
 
 
 @asynccontextmanager
