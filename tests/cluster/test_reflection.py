@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from isthmus.api import labels
-from isthmus.api.names import token_key
+from isthmus.api.names import NAMESPACE_KEY, token_key
 from isthmus.kube.client import Client
 from isthmus.kube.credentials import load_kubeconfig
 from isthmus.kube.events import EventRecorder
@@ -267,7 +267,8 @@ async def test_a_pod_has_its_tokens_while_it_lives(twins: Twins) -> None:
         }
         assert secret["metadata"]["annotations"][labels.SERVICE_ACCOUNT_POD_UID] == uid
         assert secret["type"] == "Opaque"
-        assert set(secret["data"]) == {token_key("extra", "t"), token_key(api, "token")}
+        assert set(secret["data"]) == {token_key("extra", "t"), token_key(api, "token"), NAMESPACE_KEY}
+        assert base64.b64decode(secret["data"][NAMESPACE_KEY]).decode() == twins.local
         token = base64.b64decode(secret["data"][token_key("extra", "t")]).decode()
         review = {
             "apiVersion": "authentication.k8s.io/v1",
