@@ -28,6 +28,17 @@ async def test_a_real_node_of_that_name_is_left_alone_even_when_the_virtual_node
         assert stage.rome.named("pods") == {"theirs"}
 
 
+async def test_a_real_node_that_takes_the_name_ends_what_runs_under_it() -> None:
+    async with staged() as stage, nodes(stage) as registry:
+        stage.make_node()
+        await stage.until_ready()
+        stage.rome.delete("nodes", "", "milan")
+        stage.rome.create("nodes", {"metadata": {"name": "milan"}, "spec": {}, "status": {}})
+        await stage.until(lambda: stage.condition("VirtualKubelet").get("reason") == "NameTaken", 70)
+        assert registry.session("milan") is None
+        assert stage.ready() == {}
+
+
 async def test_a_name_that_comes_free_is_taken() -> None:
     async with staged() as stage, nodes(stage):
         stage.rome.create("nodes", {"metadata": {"name": "milan"}, "spec": {}, "status": {}})
@@ -50,9 +61,12 @@ async def test_of_two_virtual_nodes_of_one_name_the_older_has_the_node_and_the_o
             lambda: stage.condition("VirtualKubelet", namespace="other").get("reason") == "NameTaken"
         )
         assert f"VirtualNode {TNS}/milan" in stage.condition("VirtualKubelet", namespace="other")["message"]
+        stage.bind_pod("web")
+        before = (stage.node() or {})["metadata"]["uid"]
         stage.rome.delete("virtualnodes", "other", "milan")
         await stage.until(lambda: stage.gone(namespace="other"))
-        assert stage.ready()["status"] == "True", "the end of the younger costs the older nothing"
+        assert (stage.node() or {})["metadata"]["uid"] == before, "its end costs the older nothing"
+        assert stage.rome.named("pods") == {"web"}
         stage.make_node(namespace="other")
         stage.rome.delete("virtualnodes", TNS, "milan")
         await stage.until(stage.gone)
@@ -75,6 +89,10 @@ async def test_a_node_that_the_api_server_refuses_is_told_and_tried_again(code: 
         stage.make_node(labels={"region": "no good"})
         await stage.until(lambda: stage.condition("Node").get("reason") == "NodeRefused")
         assert "'no good'" in stage.condition("Node")["message"]
+        await stage.settle()
+        tries = len(stage.rome.asked("apply", "nodes"))
+        await stage.settle()
+        assert len(stage.rome.asked("apply", "nodes")) == tries, "nothing has changed that would help"
         stage.rome.merge("virtualnodes", TNS, "milan", {"spec": {"labels": {"region": "good"}}})
         await stage.until_ready()
         await stage.until(lambda: not stage.condition("Node").get("reason"))

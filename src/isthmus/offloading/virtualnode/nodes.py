@@ -159,12 +159,12 @@ class NodeReconciler:
             await self._client.patch(
                 VIRTUAL_NODE_OBJECTS.partial(),
                 node.metadata.name,
-                {"status": patch},
+                {"metadata": {"uid": node.metadata.uid}, "status": patch},
                 subresource="status",
                 field_manager=FIELD_MANAGER,
             )
-        except NotFound:
-            return
+        except (NotFound, Conflict):
+            return  # it is gone or another: its event is under way
         self._beat_at = time.monotonic() + HEARTBEAT_INTERVAL - 1
 
 
