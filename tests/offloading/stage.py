@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import time
@@ -61,11 +62,13 @@ class Stage:
         meta = {"name": name, "namespace": namespace}
         return self.rome.create("virtualnodes", {"metadata": meta, "spec": wanted | spec})
 
-    def accept(self, **namespaces: str) -> None:
-        """The provider's NamespaceMap with these namespaces, local to remote, all accepted."""
+    def accept(self, *, accepted: bool = True, **namespaces: str) -> None:
+        """The provider's NamespaceMap with these namespaces, local to remote, and what it answers."""
         marks = {"liqo.io/replication": "true", "liqo.io/remoteID": "milan"}
         current = {
-            local: {"remoteNamespace": remote, "phase": "Accepted"} for local, remote in namespaces.items()
+            local: {"remoteNamespace": remote, "phase": "Accepted"}
+            for local, remote in namespaces.items()
+            if accepted
         }
         self.rome.put(
             "namespacemaps",
@@ -153,6 +156,10 @@ class Stage:
     async def until(self, true: Callable[[], Any], timeout: float = 30.0) -> Any:
         """Wait until something holds on either cluster."""
         return await self.rome.until(true, timeout)
+
+    async def settle(self) -> None:
+        """Let what is under way be done: what follows is then seen because it is watched, not by chance."""
+        await asyncio.sleep(20)
 
     async def until_ready(self, name: str = "milan") -> Json:
         """Wait until the Node takes pods; the Node."""

@@ -67,6 +67,7 @@ async def test_a_secret_that_comes_later_is_seen_within_a_minute_and_a_labelled_
         stage.rome.delete("secrets", TNS, "slice")
         stage.make_node()
         assert f"Secret {TNS}/slice with the provider's kubeconfig does not exist" in await complaint(stage)
+        await stage.settle()
         begun = clock.monotonic()
         meta: dict[str, Any] = {"name": "slice", "namespace": TNS}
         if labelled:
@@ -125,11 +126,13 @@ async def test_credentials_for_another_server_lead_there() -> None:
     async with elsewhere, staged() as stage, nodes(stage):
         stage.make_node()
         await stage.until_ready()
-        await stage.milan.stop()
-        await stage.until(lambda: stage.ready()["status"] == "False")
+        await stage.settle()
         renew(stage, elsewhere, "slice")
-        await stage.until_ready()
-        assert elsewhere.requests
+        await stage.until(lambda: elsewhere.requests, 5)
+        asked = len(stage.milan.requests)
+        await stage.settle()
+        assert len(stage.milan.requests) == asked
+        assert stage.ready()["status"] == "True"
 
 
 async def test_a_start_that_fails_is_tried_again() -> None:

@@ -115,6 +115,7 @@ async def test_the_node_follows_its_virtual_node() -> None:
     async with staged() as stage, nodes(stage):
         stage.make_node(labels={"region": "north"}, taints=[{"key": "gpu", "effect": "NoSchedule"}])
         await stage.until_ready()
+        await stage.settle()
         wish = {
             "labels": {"region": None, "zone": "b"},
             "taints": [],
@@ -136,11 +137,12 @@ async def test_the_node_has_what_its_template_adds() -> None:
     async with staged() as stage, nodes(stage):
         stage.make_node()
         await stage.until_ready()
+        await stage.settle()
         meta = {"name": "virtual-kubelet-default", "namespace": "liqo"}
         stage.rome.create(
             "vkoptionstemplates", {"metadata": meta, "spec": {"nodeExtraLabels": {"tier": "edge"}}}
         )
-        await stage.until(lambda: (stage.node() or {})["metadata"]["labels"].get("tier") == "edge")
+        await stage.until(lambda: (stage.node() or {})["metadata"]["labels"].get("tier") == "edge", 5)
 
 
 async def test_a_grant_of_nothing_is_shown_as_not_ready() -> None:
@@ -155,6 +157,36 @@ async def test_the_status_is_told_again_every_five_minutes() -> None:
     async with staged() as stage, nodes(stage):
         stage.make_node()
         await stage.until_ready()
+        await stage.settle()
         told = len(stage.rome.asked("patch", "nodes", subresource="status"))
         await stage.until(lambda: len(stage.rome.asked("patch", "nodes", subresource="status")) > told, 310)
         assert stage.ready()["status"] == "True"
+
+
+async def test_a_node_whose_provider_is_away_from_the_beginning_is_there_and_not_ready() -> None:
+    async with staged() as stage:
+        await stage.milan.stop()
+        async with nodes(stage):
+            stage.make_node()
+            await stage.until(lambda: stage.ready().get("status") == "False", 5)
+            assert stage.ready()["reason"] == "ProviderUnreachable"
+            assert (stage.node() or {})["status"]["capacity"]["cpu"] == "4"
+            await stage.milan.start()
+            await stage.until_ready()
+
+
+async def test_the_finalizers_of_others_are_kept() -> None:
+    async with staged() as stage, nodes(stage):
+        held = stage.rome.hold(verb="patch", plural="virtualnodes", subresource="")
+        stage.make_node()
+        await stage.until(lambda: held.hits)
+        stage.rome.merge("virtualnodes", TNS, "milan", {"metadata": {"finalizers": ["example.com/theirs"]}})
+        stage.rome.faults.end(held)
+
+        def finalizers() -> list[str]:
+            found = stage.rome.get("virtualnodes", TNS, "milan") or {"metadata": {}}
+            return list(found["metadata"].get("finalizers", []))
+
+        await stage.until(lambda: len(finalizers()) == 2)
+        stage.delete_node()
+        await stage.until(lambda: finalizers() == ["example.com/theirs"])
