@@ -94,6 +94,7 @@ async def test_failing_fast_stops_after_the_first_kind(stage: Stage) -> None:
     ended = await run(stage, "--fail-fast")
     assert ended.code == 1
     assert {row[0] for row in rows(ended)[1:]} == {"pod to pod"}
+    assert len({row[0] for row in rows(await run(stage))[1:]}) == 5
 
 
 @pytest.mark.parametrize(

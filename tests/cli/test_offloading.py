@@ -111,9 +111,26 @@ async def test_what_a_provider_has_against_it_is_told_at_the_end_of_the_time(duo
     )
 
 
+async def test_a_provider_that_comes_just_now_is_not_missed(duo: Duo) -> None:
+    said = {"offloadingPhase": "NoClusterSelected"}
+    play(duo, said)
+    running = duo.start(*OFFLOAD, "shop")
+    await duo.rome.until(lambda: len(duo.rome.asked("get", "namespaceoffloadings")) > 3)
+    said.update(READY)
+    duo.rome.merge(
+        "namespaceoffloadings", "shop", "offloading", {"metadata": {"labels": {"looked": "again"}}}
+    )
+    assert "Namespace shop is shop-rome on milan" in (await running).err
+
+
 async def test_an_answer_about_what_was_before_is_none(duo: Duo) -> None:
     told = failure(await duo.alone(*OFFLOAD, "shop", "--timeout", "3s"))
     assert "was not Ready everywhere within 3.0 s: see" in told, "no controller has looked at it"
+    seen = READY | {"observedGeneration": 1}
+    duo.rome.merge("namespaceoffloadings", "shop", "offloading", {"status": seen})
+    assert (await duo.alone(*OFFLOAD, "shop")).code == 0
+    told = failure(await duo.alone(*OFFLOAD, "shop", "--pod-offloading-strategy", "Local", "--timeout", "3s"))
+    assert "was not Ready everywhere" in told, "nor at what is said now"
 
 
 async def test_namespaces_by_their_labels(duo: Duo) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from isthmus.cli import authentication
 from isthmus.kube.certificates import generate_key, make_request, read_request
 from isthmus.peering.secret_data import decode, encode, encode_all
 from tests.apiserver import Admission, StatusError
-from tests.cli.played import HERE, PEER, THERE, Duo, failure
+from tests.cli.played import HERE, PEER, THERE, Duo, conditions, failure
 
 PEERING = ("peer", "--networking-disabled")
 
@@ -123,7 +125,8 @@ async def test_a_controller_that_does_nothing_is_named_with_what_it_did_not_do(
     assert "look at the log" in told
 
 
-async def test_a_refused_tenant_is_told_in_the_providers_words(duo: Duo) -> None:
+def refuse_tenants(duo: Duo) -> None:
+    """Have milan's controller refuse each Tenant, with an event."""
     duo.provider.idle.add("tenants")
 
     def refuse(change: object) -> None:
@@ -137,10 +140,34 @@ async def test_a_refused_tenant_is_told_in_the_providers_words(duo: Duo) -> None
         return {"metadata": metadata, **about, "message": "the signature is of another key"}
 
     duo.milan.on_change(refuse)
+
+
+async def test_a_refused_tenant_is_told_in_the_providers_words(duo: Duo) -> None:
+    refuse_tenants(duo)
     assert failure(await duo(*PEERING)) == (
         'the remote cluster "milan" refuses tenant rome: Refused: the signature is of another key: mend this and run '
         "peer again, or isthmus unpeer to undo what was made"
     )
+
+
+async def test_a_refusal_that_passes_is_waited_for(duo: Duo) -> None:
+    refuse_tenants(duo)
+    running = asyncio.create_task(duo(*PEERING))
+    await duo.milan.until(lambda: len(duo.milan.asked("list", "events")) > 3)
+    duo.provider.idle.clear()
+    duo.milan.merge("tenants", THERE, "rome", {"metadata": {"labels": {"mended": "true"}}})
+    assert (await running).code == 0
+
+
+async def test_a_slice_of_a_class_of_ones_own_may_be_decided_on_later(duo: Duo) -> None:
+    assert (await duo(*PEERING, "--create-resource-slice=false")).code == 0
+    duo.consumer.idle.add("resourceslices")
+    gold = (*PEERING, "--resource-slice-class", "gold")
+    failure(await duo(*gold, "--timeout", "3s"))
+    duo.rome.merge("resourceslices", HERE, "milan", {"status": {"conditions": conditions("Accepted")[:1]}})
+    ended = await duo(*gold)
+    assert (ended.code, ended.out) == (0, "rome is peered with milan\n"), "and no virtual node is waited for"
+    assert 'class "gold": its controller in milan has not decided yet' in ended.err
 
 
 async def test_a_nonce_of_an_ended_peering_is_signed_no_more(duo: Duo) -> None:

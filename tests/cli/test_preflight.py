@@ -184,6 +184,12 @@ async def test_a_peering_user_who_may_look_at_little_can_peer(duo: Duo) -> None:
     assert duo.milan.named("tenants") == {"rome"}
 
 
+async def test_who_may_not_list_namespaces_has_the_one_of_the_usual_name(duo: Duo) -> None:
+    duo.milan.fail(403, "Forbidden", times=None, verb="list", plural="namespaces")
+    assert (await duo("authenticate")).code == 0
+    assert duo.milan.get("tenants", THERE, "rome") is not None
+
+
 async def test_a_tenant_namespace_of_another_name_is_found_by_its_labels(duo: Duo) -> None:
     tenant_namespace(duo.milan, "rome", "guests")
     duo.consumer.idle.add("resourceslices")

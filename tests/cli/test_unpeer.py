@@ -134,6 +134,7 @@ async def test_the_tunnel_goes_with_the_last_direction(peered: Duo) -> None:
         f"rome: delete configurations {HERE}/milan",
         f"milan: delete configurations {THERE}/rome",
     ]
+    assert failure(await peered(*UNPEER, "--timeout", "5s")) == told, "a second run waits for it too"
     peered.milan.merge("deployments", THERE, "gw-rome", {"metadata": {"finalizers": None}})
     assert (await peered(*UNPEER)).out == "rome was not peered with milan: nothing to do\n"
 
@@ -148,6 +149,9 @@ async def test_pods_that_cannot_be_evicted_are_told_and_nothing_else_goes(peered
     )
     assert peered.rome.named("resourceslices") == {"milan"}
     assert peered.rome.named("identities") == {"controlplane-milan"}
+    peered.journal.clear()
+    assert failure(await peered(*UNPEER, "--timeout", "5s")) == told
+    assert peered.wrote("delete") == [], "what is going is not deleted again"
 
 
 async def test_a_controller_that_is_absent_is_told_before_it_is_waited_for(peered: Duo) -> None:
