@@ -86,14 +86,22 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("answer", "code", "left"), [("n", 130, 1), ("y", 0, 0)])
+@pytest.mark.parametrize(
+    ("answer", "code", "said", "left"),
+    [
+        ("y\n", 0, "rome is no longer peered with milan", 0),
+        ("n\n", 1, "error: not confirmed: nothing was changed", 1),
+        ("", 130, "error: interrupted", 1),  # Ctrl-D
+    ],
+)
 async def test_on_a_terminal_it_is_asked(
-    peered: Duo, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, left: int
+    peered: Duo, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, said: str, left: int
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", Terminal(f"{answer}\n"))
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
     ended = await peered("unpeer")
     assert (ended.code, len(peered.milan.list("tenants"))) == (code, left)
     assert "End the peering in which rome uses milan? Virtual node milan goes" in ended.err
+    assert said in (ended.out if code == 0 else ended.err.splitlines()[-1])
 
 
 async def test_the_other_direction_stays_with_its_tunnel(peered: Duo) -> None:

@@ -149,7 +149,7 @@ def confirm(question: str, *, skip: bool) -> None:
             f'there is no terminal to ask on: "{question}"', "answer yes with --skip-confirm", code=MISUSED
         )
     if not click.confirm(question, err=True):
-        raise click.Abort
+        raise CommandError("not confirmed", "nothing was changed")
 
 
 def output_option(command: F) -> F:
