@@ -24,7 +24,7 @@ from isthmus.kube.calls import (
     place_of,
 )
 from isthmus.kube.credentials import Credentials
-from isthmus.kube.decoding import Codec, WatchEvent
+from isthmus.kube.decoding import WatchEvent, codec_of
 from isthmus.kube.errors import ConfigurationError, Conflict, Expired, NotFound, TransportError
 from isthmus.kube.objects import Manifest, Object
 from isthmus.kube.resource import Resource
@@ -84,7 +84,6 @@ class Client:
             attempts=attempts,
             webhook_patience=webhook_patience,
         )
-        self._codecs: dict[type[Object], Codec[Any]] = {}
 
     @property
     def traffic(self) -> tuple[int, int]:
@@ -171,7 +170,7 @@ class Client:
             call = Call("GET", forge_target(resource.path(namespace), query), purpose, accept=accept)
             response = await self._session.send(call)
             try:
-                codec = self._codec(resource)
+                codec = codec_of(resource.type)
                 listed = codec.readable(response.body) if lenient else codec.list(response.body)
             except TransportError as error:
                 raise about(call, error) from None
@@ -316,7 +315,7 @@ class Client:
             forge_purpose("watch", resource, namespace),
             accept=_PARTIAL if resource.metadata_only else _JSON,
         )
-        return watch_events(self._session, call, self._codec(resource), duration, opened)
+        return watch_events(self._session, call, codec_of(resource.type), duration, opened)
 
     async def request(
         self,
@@ -385,16 +384,11 @@ class Client:
         """Wait so long after a TransportError; less where another request finds the server back meanwhile."""
         await self._session.pause(seconds)
 
-    def _codec(self, resource: Resource[T]) -> Codec[T]:
-        if resource.type not in self._codecs:
-            self._codecs[resource.type] = Codec(resource.type)
-        return self._codecs[resource.type]
-
     async def _object(self, resource: Resource[T], call: Call) -> T:
         if resource.metadata_only:
             call = msgspec.structs.replace(call, accept=_PARTIAL)
         response = await self._session.send(call)
         try:
-            return self._codec(resource).object(response.body)
+            return codec_of(resource.type).object(response.body)
         except TransportError as error:
             raise about(call, error) from None
