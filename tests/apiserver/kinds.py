@@ -199,6 +199,10 @@ class Kinds:
         self._by_place[place] = key
         return key
 
+    def begin_like(self, other: Kinds) -> None:
+        """Serve what another server serves."""
+        self._by_key, self._by_place = dict(other._by_key), dict(other._by_place)
+
     def drop(self, key: str) -> None:
         """Serve a kind no longer."""
         kind = self._by_key.pop(key)

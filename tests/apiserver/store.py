@@ -73,6 +73,15 @@ class Store:
             listener(change)
         return value
 
+    def begin_like(self, other: Store) -> None:
+        """Take over the state of another store, uids and versions included."""
+        self.kinds.begin_like(other.kinds)
+        self.objects, self.version = dict(other.objects), other.version
+        self.forgotten = self.version
+        for uid, managers in other.managers.items():
+            fields = {who: set(owned) for who, owned in managers.fields.items()}
+            self.managers[uid] = Managers(fields)
+
     def managers_of(self, value: Json) -> Managers:
         """Who manages the fields of an object."""
         return self.managers.setdefault(value["metadata"]["uid"], Managers())

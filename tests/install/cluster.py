@@ -150,6 +150,19 @@ async def installed(
     return told
 
 
+_standing: list[ApiServer] = []
+
+
+async def standing(**settings: Any) -> ApiServer:
+    """A cluster in which rome is installed, as `installed` leaves it."""
+    if not _standing:
+        _standing.append(cluster())
+        await installed(_standing[0])
+    api = cluster(**settings)
+    api.begin_like(_standing[0])
+    return api
+
+
 async def removed(
     api: ApiServer, *, purge: bool = False, timeout: float = 120.0, told: Told | None = None
 ) -> Told:

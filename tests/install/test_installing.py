@@ -13,7 +13,7 @@ from isthmus.install.render import render
 from isthmus.install.served import resource_of
 from isthmus.kube.errors import ApiError, NotFound
 from tests.apiserver import ApiServer
-from tests.install.cluster import Told, cluster, installed, values
+from tests.install.cluster import Told, cluster, installed, standing, values
 
 pytestmark = pytest.mark.looptime
 
@@ -55,8 +55,7 @@ async def test_a_cluster_is_brought_to_what_was_rendered_in_its_order() -> None:
 
 
 async def test_a_second_installation_changes_nothing() -> None:
-    api = cluster()
-    await installed(api)
+    api = await standing()
     before = api.version
     told = await installed(api)
     assert api.version == before
@@ -85,8 +84,7 @@ async def test_an_upgrade_removes_what_is_no_longer_wanted_and_tells_which_value
 
 
 async def test_a_webhook_that_is_no_longer_wanted_goes_whole() -> None:
-    api = cluster()
-    await installed(api)
+    api = await standing()
     (configuration,) = api.list("mutatingwebhookconfigurations")
     name = configuration["metadata"]["name"]
     filled = [
@@ -209,8 +207,7 @@ async def test_what_peers_rely_on_is_not_taken_away(change: str, said: str) -> N
 
 
 async def test_a_network_that_is_switched_off_is_taken_off_every_node_before_its_permissions_go() -> None:
-    api = cluster()
-    await installed(api)
+    api = await standing()
     for name, finalizer in (("one", labels.FINALIZER_INTERNAL_NODE), ("two", "example.com/theirs")):
         api.create("internalnodes", {"metadata": {"name": name, "finalizers": [finalizer]}})
     told = await installed(api, *NETWORK_OFF)
@@ -225,8 +222,7 @@ async def test_a_network_that_is_switched_off_is_taken_off_every_node_before_its
 
 
 async def test_agents_that_do_not_end_are_named_and_do_not_keep_the_installation() -> None:
-    api = cluster(graceful_pods=True)
-    await installed(api)
+    api = await standing(graceful_pods=True)
     told = await installed(api, *NETWORK_OFF)
     assert told.waited_for("The network is taken off") == ["the agent of node one is still there"]
     assert told.warnings == [

@@ -8,7 +8,7 @@ from isthmus.install.errors import InstallError
 from isthmus.install.prechecks import Checks
 from isthmus.kube.errors import ApiError
 from tests.apiserver import ApiServer, Json, Kind
-from tests.install.cluster import Told, cluster, installed
+from tests.install.cluster import Told, cluster, installed, standing
 
 pytestmark = pytest.mark.looptime
 
@@ -97,8 +97,7 @@ async def test_another_installation_is_not_touched(namespace: str, manager: str,
 
 
 async def test_a_cluster_that_has_another_id_keeps_it() -> None:
-    api = cluster()
-    await installed(api)
+    api = await standing()
     record = api.get("configmaps", "liqo", "liqo-clusterid-configmap")
     assert record is not None
     api.merge("configmaps", "liqo", "liqo-clusterid-configmap", {"data": {"CLUSTER_ID": "milan"}})
@@ -107,8 +106,7 @@ async def test_a_cluster_that_has_another_id_keeps_it() -> None:
 
 @pytest.mark.parametrize("text", ["a: [", "- list", ""])
 async def test_a_record_that_cannot_be_read_does_not_stop_an_upgrade(text: str) -> None:
-    api = cluster()
-    await installed(api)
+    api = await standing()
     api.merge("configmaps", "liqo", "liqo-installation", {"data": {"values": text, "version": None}})
     told = await installed(api)
     assert told.titles[0].endswith('version unknown installed as "rome", now 1.0.0')

@@ -11,7 +11,7 @@ from isthmus.install.errors import InstallError
 from isthmus.install.removal import CLEANUP_PATIENCE, is_anything_left
 from tests.apiserver import ApiServer, Change, connected
 from tests.apiserver.requests import Request
-from tests.install.cluster import Told, cluster, installed, removed
+from tests.install.cluster import Told, cluster, installed, removed, standing
 
 pytestmark = pytest.mark.looptime
 
@@ -61,8 +61,7 @@ async def test_a_cluster_is_left_as_it_was_found(purge: bool) -> None:
 
 
 async def test_a_second_removal_finds_nothing() -> None:
-    api = cluster()
-    await installed(api)
+    api = await standing()
     async with connected(api) as client:
         assert await is_anything_left(client, "liqo", False)
         await removed(api)
@@ -95,8 +94,7 @@ async def test_a_second_removal_finds_nothing() -> None:
     ],
 )
 async def test_a_peering_is_not_pulled_away(kind: str, marks: dict[str, str], said: str, mend: str) -> None:
-    api = cluster()
-    await installed(api)
+    api = await standing()
     metadata = {"name": "one", "namespace": TNS, "labels": {labels.REMOTE_CLUSTER_ID: "milan", **marks}}
     api.create(kind, {"metadata": metadata})
     before = api.version
@@ -108,8 +106,7 @@ async def test_a_peering_is_not_pulled_away(kind: str, marks: dict[str, str], sa
 
 
 async def test_an_extended_namespace_is_not_pulled_away() -> None:
-    api = cluster()
-    await installed(api)
+    api = await standing()
     api.create("namespaceoffloadings", {"metadata": {"name": "offloading", "namespace": "demo"}})
     with pytest.raises(
         InstallError, match="namespaces extended to other clusters: demo: isthmus unoffload namespace demo"
@@ -118,8 +115,7 @@ async def test_an_extended_namespace_is_not_pulled_away() -> None:
 
 
 async def test_stock_liqo_is_not_removed() -> None:
-    api = cluster()
-    await installed(api)
+    api = await standing()
     api.merge(
         "deployments",
         "liqo",
@@ -174,8 +170,7 @@ async def test_without_a_controller_what_only_it_would_let_go_is_let_go_at_once(
 
 
 async def test_a_controller_that_runs_cleans_up_behind_itself_while_it_may() -> None:
-    api = cluster()
-    await installed(api)
+    api = await standing()
     leave_behind(api)
     told = Told()
     cleaned: list[str] = []
@@ -199,8 +194,7 @@ async def test_a_controller_that_runs_cleans_up_behind_itself_while_it_may() -> 
 
 
 async def test_a_controller_that_does_not_clean_up_is_not_waited_for_any_longer() -> None:
-    api = cluster()
-    await installed(api)
+    api = await standing()
     leave_behind(api)
     start = asyncio.get_running_loop().time()
     await removed(api)
@@ -210,8 +204,7 @@ async def test_a_controller_that_does_not_clean_up_is_not_waited_for_any_longer(
 
 
 async def test_a_controllers_pod_that_does_not_end_is_named_and_the_rest_is_for_the_next_run() -> None:
-    api = cluster(graceful_pods=True)
-    await installed(api)
+    api = await standing(graceful_pods=True)
     with pytest.raises(InstallError) as refused:
         await removed(api, timeout=300)
     assert str(refused.value) == (
@@ -227,8 +220,7 @@ async def test_a_controllers_pod_that_does_not_end_is_named_and_the_rest_is_for_
 
 
 async def test_a_namespace_that_somebody_else_holds_is_told_with_what_holds_it() -> None:
-    api = cluster()
-    await installed(api)
+    api = await standing()
     api.create("secrets", {"metadata": {"name": "theirs", "namespace": "liqo", "finalizers": [THEIRS]}})
     content = {"type": "NamespaceFinalizersRemaining", "status": "True", "message": f"{THEIRS} in 1 resource"}
     gone = {"type": "NamespaceContentRemaining", "status": "False", "message": "nothing"}
@@ -250,8 +242,7 @@ async def test_a_namespace_that_somebody_else_holds_is_told_with_what_holds_it()
 
 
 async def test_a_purge_takes_tenant_namespaces_and_every_object_of_ours_wherever_it_is() -> None:
-    api = cluster()
-    await installed(api)
+    api = await standing()
     api.create("namespaces", {"metadata": {"name": TNS, "labels": TENANT}})
     identity = {"labels": {labels.IDENTITY_TYPE: "ControlPlane"}, "finalizers": ["x.liqo.io/finalizer"]}
     api.create("secrets", {"metadata": {"name": "kubeconfig", "namespace": TNS, **identity}})
@@ -268,16 +259,14 @@ async def test_a_purge_takes_tenant_namespaces_and_every_object_of_ours_wherever
 
 
 async def test_tenant_namespaces_stay_without_a_purge() -> None:
-    api = cluster()
-    await installed(api)
+    api = await standing()
     api.create("namespaces", {"metadata": {"name": TNS, "labels": TENANT}})
     await removed(api)
     assert TNS in api.named("namespaces")
 
 
 async def test_an_object_of_ours_that_somebody_else_holds_ends_a_purge_with_its_kind() -> None:
-    api = cluster()
-    await installed(api)
+    api = await standing()
     held = {"metadata": {"name": "held", "namespace": "default", "finalizers": ["x.liqo.io/f", THEIRS]}}
     api.create("shadowpods", held)
     with pytest.raises(InstallError) as refused:
@@ -292,8 +281,7 @@ async def test_an_object_of_ours_that_somebody_else_holds_ends_a_purge_with_its_
 
 
 async def test_what_changes_while_it_is_let_go_is_looked_at_again() -> None:
-    api = cluster()
-    await installed(api)
+    api = await standing()
     leave_behind(api)
     api.merge("deployments", "liqo", "liqo-controller-manager", {"status": {"readyReplicas": 0}})
 
