@@ -20,6 +20,7 @@ from isthmus.kube.calls import Call
 from isthmus.kube.client import Client
 from isthmus.kube.credentials import Credentials
 from isthmus.kube.tls import server_context
+from tests.apiserver import pairs
 
 from .fake import Exchange, FakeServer, Handle
 
@@ -371,19 +372,27 @@ async def test_parallel_requests_share_a_bounded_number_of_connections() -> None
         assert server.connections == 16
 
 
-async def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool.Pool.__init__, "__kwdefaults__", {"size": 16, "idle": 0.05})
-    gone = asyncio.Event()
+@pytest.mark.looptime(
+    start=1000.1
+)  # 1030.1 - 30 is less than 1000.1: a timer that counts so never comes to an end.
+async def test_idle_connections_are_closed_when_their_time_is_over() -> None:
+    gone: list[float] = []
 
     async def handle(exchange: Exchange) -> None:
         await mirror(exchange)
         await exchange.gone()
-        gone.set()
+        gone.append(asyncio.get_running_loop().time())
 
-    async with talking(handle) as (client, _):
-        await client.get(SECRETS, "a", "n")
-        async with asyncio.timeout(5):
-            await gone.wait()
+    async with talking(handle) as (client, server):
+        pairs.listen(server)
+        try:
+            await client.get(SECRETS, "a", "n")
+            await asyncio.sleep(29)
+            assert not gone
+            await asyncio.sleep(2)
+        finally:
+            pairs.close(server)
+    assert gone == [pytest.approx(1030.1)]
 
 
 async def test_closing_ends_what_is_under_way() -> None:

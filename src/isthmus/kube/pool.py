@@ -135,9 +135,11 @@ class Pool:
 
     def _expire(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = None
-        oldest = loop.time() - self._idle_time
-        while self._kept and (self._kept[0].idle_since <= oldest or not self._kept[0].reusable):
+        self._timer, now = None, loop.time()
+        while self._kept:
+            # The sum that the timer is set to: `now - idle_time` may be rounded to less than `idle_since`.
+            due = self._kept[0].idle_since + self._idle_time
+            if due > now and self._kept[0].reusable:
+                self._timer = loop.call_at(due, self._expire)
+                return
             self._discard(self._kept.pop(0))
-        if self._kept:
-            self._timer = loop.call_at(self._kept[0].idle_since + self._idle_time, self._expire)
