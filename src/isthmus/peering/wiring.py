@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
+from isthmus.api import names
 from isthmus.api.authentication import IDENTITIES, RESOURCE_SLICES
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Object
@@ -64,11 +66,12 @@ def _wire_provider(manager: Manager, context: Context, caches: Caches) -> None:
     )
     manager.add(tenants)
     tenants.watch(caches.tenants)
+    gone_certificate = partial(_is_gone_certificate, caches)
     tenants.watch(
         caches.secrets,
         lambda secret: (
             [tenant.key for tenant in caches.tenants.by_index(PEER_INDEX, peer_of(secret))]
-            if is_nonce_secret(secret)
+            if is_nonce_secret(secret) or gone_certificate(secret)
             else []
         ),
     )
@@ -85,6 +88,12 @@ def _wire_provider(manager: Manager, context: Context, caches: Caches) -> None:
     )
     manager.add(slices)
     slices.watch(caches.slices)
+    slices.watch(
+        caches.secrets,
+        lambda secret: (
+            _keys_in(caches.slices.list(secret.metadata.namespace)) if gone_certificate(secret) else []
+        ),
+    )
     slices.watch(caches.tenants, lambda tenant: _keys_in(caches.slices.list(tenant.metadata.namespace)))
     renews = manager.add(Controller("renew answer", calmly(RenewAnswerReconciler(context, caches).reconcile)))
     renews.watch(caches.renews)
@@ -123,6 +132,12 @@ def _wire_replication(manager: Manager, context: Context, caches: Caches, peers:
         controller.watch(objects)
         controller.watch(caches.secrets, release.keys_of_secret)
         controller.watch(caches.foreign_clusters, release.keys_of_foreign_cluster)
+
+
+def _is_gone_certificate(caches: Caches, secret: Object) -> bool:
+    """Whether a Secret that pinned a consumer's request was deleted, so that another one may be signed."""
+    kept = secret.metadata.name.startswith(names.REMOTE_CERTIFICATE_SECRET)
+    return kept and caches.secrets.get(secret.key) is None
 
 
 def _keys_in(objects: Iterable[Object]) -> list[Key]:
