@@ -15,6 +15,7 @@ import logging
 from collections.abc import Sequence
 
 from isthmus.api import labels, names
+from isthmus.api.authentication import IDENTITIES
 from isthmus.kube.builtin import NAMESPACES, SECRETS, Secret
 from isthmus.kube.client import Client
 from isthmus.kube.credentials import Credentials, parse_kubeconfig
@@ -183,7 +184,7 @@ class PeerReconciler:
             return None
         provider = peer_of(secret)
         copied = replicated_objects(self._caches, provider, secret.metadata.namespace)
-        wanted = is_wanted(secret, self._caches) and not await self._is_namespace_going(secret)
+        wanted = await self._is_wanted(secret) and not await self._is_namespace_going(secret)
         if is_needed(secret, copied, wanted=wanted) and not self._given_up(provider):
             await self._keep_running(secret)  # After a restart nobody else would delete the copies.
             return CHECK_SECONDS
@@ -197,6 +198,19 @@ class PeerReconciler:
             self._context.client, SECRETS.partial(), secret, labels.FINALIZER_REPLICATION_SECRET
         )
         return None
+
+    async def _is_wanted(self, secret: Object) -> bool:
+        """Whether an Identity is there that has the Secret made anew once it is gone.
+
+        Asked of the API server where the cache says so: a Secret that goes with its Identity may be seen to go first.
+        """
+        for found in self._caches.identities.list(secret.metadata.namespace):
+            if names.kubeconfig_secret(found.metadata.name) == secret.metadata.name:
+                identity = await self._context.client.find(
+                    IDENTITIES, found.metadata.name, found.metadata.namespace
+                )
+                return identity is not None and not identity.deleting
+        return False
 
     async def _is_namespace_going(self, secret: Object) -> bool:
         """Whether all that is beside a Secret is about to be deleted, in whatever order."""
@@ -244,14 +258,6 @@ def is_needed(secret: Object, copied: Sequence[Object], *, wanted: bool) -> bool
     if deleting_for(secret) >= DELETION_BOUND:
         return False
     return any(object_.deleting for object_ in copied) or (bool(copied) and not wanted)
-
-
-def is_wanted(secret: Object, caches: Caches) -> bool:
-    """Whether an Identity is there that has the Secret made anew once it is gone."""
-    return any(
-        names.kubeconfig_secret(identity.metadata.name) == secret.metadata.name and not identity.deleting
-        for identity in caches.identities.list(secret.metadata.namespace)
-    )
 
 
 def require_route(secret: Object, own_id: str) -> str:
