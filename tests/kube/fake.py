@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -77,8 +78,9 @@ class Exchange:
 
     async def gone(self) -> None:
         """Wait until the client has closed the connection."""
-        while await self.reader.read(65536):
-            pass
+        with contextlib.suppress(ConnectionError):
+            while await self.reader.read(65536):
+                pass
         self.over = True
 
 
