@@ -1,10 +1,9 @@
-"""Keys made by `wg`, and what of a user's Secret can be used."""
+"""What of a user's Secret can be used as keys; that `wg` makes some is seen in tests/network/netns/test_keys."""
 
 from __future__ import annotations
 
 import base64
 import os
-import shutil
 
 import pytest
 
@@ -14,22 +13,10 @@ from isthmus.kube.objects import ObjectMeta
 from isthmus.network.gateways.keys import (
     Keys,
     KeysError,
-    belongs,
     forge_secret,
     generate_keys,
     read_keys,
 )
-
-needs_wg = pytest.mark.skipif(shutil.which("wg") is None, reason="wg is not installed")
-
-
-@needs_wg
-async def test_new_keys_belong_together_and_others_do_not() -> None:
-    one, two = await generate_keys(), await generate_keys()
-    assert len(one.private) == len(one.public) == 32
-    assert one.private != two.private
-    assert await belongs(one)
-    assert not await belongs(Keys(one.private, two.public))
 
 
 async def test_without_wg_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
