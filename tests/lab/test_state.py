@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.lab import cgroups, lifecycle, locks, node, processes, state, status
+from isthmus.lab import cgroups, lifecycle, locks, network, node, processes, settings, state, status
 from isthmus.lab.errors import LabError
 from isthmus.lab.plan import Site
 from isthmus.lab.processes import Process, read_start_time
@@ -85,6 +85,31 @@ def test_what_labs_share_is_left_to_the_last_of_them(site: Site, tmp_path: Path)
     second = record(Phase.STARTING)
     lifecycle._share(second, state.others(site))
     assert (second.directories[:1], second.settings) == ([str(shared)], {"unit/setting": "1"})
+
+
+def test_the_last_lab_to_go_removes_the_mount_points_that_were_made_for_it(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is the kernel's and the network's is tried on the real machine, in test_lifecycle."""
+    for module, names in ((cgroups, ("end", "remove")), (network, ("remove",)), (settings, ("restore",))):
+        for name in names:
+            monkeypatch.setattr(module, name, lambda *_: None)
+    outer, inner, used = (tmp_path / name for name in ("outer", "outer/inner", "used"))
+    for folder in (outer, inner, used):
+        folder.mkdir()
+    (used / "by somebody else").touch()
+    own = record(Phase.UP)
+    own.directories = [str(folder) for folder in (outer, inner, used)]
+    neighbour = tmp_path / f"other{Site.SUFFIX}"
+    neighbour.mkdir()
+    (neighbour / "state.json").write_text(json.dumps(asdict(own)))
+    state.save(site, own)
+    lifecycle._remove(site, own)
+    assert (inner.exists(), site.state.exists()) == (True, False)
+    (neighbour / "state.json").unlink()
+    state.save(site, own)
+    lifecycle._remove(site, own)
+    assert (outer.exists(), used.exists(), site.state.exists()) == (False, True, False)
 
 
 def test_two_commands_do_not_change_the_lab_at_once(site: Site) -> None:
