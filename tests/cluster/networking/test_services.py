@@ -47,7 +47,6 @@ def _service(name: str, headless: bool = False) -> dict[str, Any]:
 
 def _client(name: str, *, remote: bool) -> dict[str, Any]:
     made = _web(name, 1, remote=remote)
-    # A static busybox cannot ask for names; Python can.
     made["spec"]["template"]["spec"]["containers"][0] |= {
         "image": traffic.IMAGE,
         "command": ["/usr/bin/python3", "-c", "import signal; signal.pause()"],

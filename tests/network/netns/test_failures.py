@@ -62,7 +62,7 @@ async def test_a_crashed_wireguard_is_started_again(pair: tuple[Cluster, Cluster
             note("traffic after that", took)
 
 
-@pytest.mark.parametrize("seconds", [1.0, 30.0])
+@pytest.mark.parametrize("seconds", [1.0, pytest.param(30.0, marks=pytest.mark.endurance)])
 async def test_a_cut_tunnel_carries_again_soon_after(
     pair: tuple[Cluster, Cluster], tmp_path: Path, seconds: float
 ) -> None:

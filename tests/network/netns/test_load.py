@@ -7,6 +7,8 @@ import re
 import socket
 from pathlib import Path
 
+import pytest
+
 from tests.network.netns.joined import SEEN_POD
 from tests.network.netns.processes import processes
 from tests.network.netns.support import POD, Cluster, bound
@@ -18,6 +20,7 @@ MOST = 100.0
 """MB a process may have had at its peak. 60 to 75 were measured; with the library's own queues 127 to 330."""
 
 
+@pytest.mark.figures
 async def test_a_full_tunnel_takes_bounded_memory(pair: tuple[Cluster, Cluster], tmp_path: Path) -> None:
     async with processes(pair, tmp_path) as joined:
         async with asyncio.timeout(bound(60)):
