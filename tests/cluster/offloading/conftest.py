@@ -8,42 +8,42 @@ from typing import Any
 
 import pytest
 
+from tests.cluster import peering
+from tests.cluster.endings import Endings
 from tests.cluster.offloading.objects import API, TENANT, Pair, offload
-from tests.cluster.support import eventually, isthmus
 
 
 @pytest.fixture(scope="module")
 def pair(installed: Pair) -> Pair:
     """Rome may use milan."""
-    rome, milan = installed
-    isthmus(
-        *("peer", "--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig)),
-        *("--gw-server-service-type", "NodePort"),
-    )
-    return rome, milan
+    peering.establish(*installed)
+    return installed
 
 
 @pytest.fixture(scope="module")
-def space(pair: Pair) -> Iterator[Callable[..., str]]:
-    """Makes namespaces of rome, each offloaded as the flags say; all are gone at the end, with their twins."""
+def space(pair: Pair, endings: Endings) -> Iterator[Callable[..., str]]:
+    """Makes namespaces of rome, each offloaded as the flags say; they end with the module, and their twins too."""
     rome, milan = pair
-    made: list[str] = []
+    made: dict[str, str] = {}
 
     def make(*flags: str) -> str:
         name = f"opt-{uuid.uuid4().hex[:8]}"
-        made.append(name)
+        made[name] = _twin(name, flags)
         rome.kubectl("create", "namespace", name)
         offload(rome, name, *flags)
         return name
 
     yield make
-    rome.kubectl("delete", "namespace", "--wait=false", "--ignore-not-found", *made)
+    if made:
+        endings.delete(rome, *made)
+        endings.expect(milan, *made.values())
 
-    def gone() -> bool:
-        left = {one["metadata"]["name"] for one in rome.items("namespaces") + milan.items("namespaces")}
-        return not any(one.startswith(tuple(made)) for one in left)
 
-    eventually(gone, within=90, what=f"the end of {made} and their twins")
+def _twin(name: str, flags: tuple[str, ...]) -> str:
+    """What a namespace is called in milan."""
+    if "--remote-namespace-name" in flags:
+        return flags[flags.index("--remote-namespace-name") + 1]
+    return name if "EnforceSameName" in flags else f"{name}-rome"
 
 
 @pytest.fixture
