@@ -1,6 +1,6 @@
 """Objects no well-behaved peer writes, on a real API server: each refused at once, naming what is wrong, or harmless.
 
-The consumer is the played one of `test_offloading_provider`; what its quota and its ShadowPods are refused there is
+The consumer is the played one of `tests/cluster/played.py`; what `safety/test_hostile_consumer.py` has refused is
 not repeated here.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,15 +15,17 @@ import pytest
 from isthmus.api.offloading import SHADOW_PODS
 from isthmus.kube.client import Client
 from isthmus.kube.errors import ApiError
-from tests.cluster.support import Cluster, eventually
-from tests.cluster.test_offloading_provider import (  # noqa: F401 -- fixtures
+from tests.cluster.endings import Endings
+from tests.cluster.peering import Pair
+from tests.cluster.played import (
     Consumer,
-    consumer,
+    consumer_fixture,  # noqa: F401 -- a fixture
     create,
-    played,
+    played_fixture,  # noqa: F401 -- a fixture
     running,
     shadow_pod,
 )
+from tests.cluster.support import Cluster, eventually
 
 SLICES = 1000
 
@@ -45,49 +46,44 @@ def resource_slice(namespace: str, name: str, resources: dict[str, Any], **label
     }
 
 
-@pytest.mark.parametrize(
-    ("resources", "part"),
-    [
-        ({"cpu": "-1"}, "cpu"),
-        ({"cpu": -1}, "cpu"),
-        ({"cpu": "1e30"}, "cpu"),
-        ({"cpu": "1e999"}, "cpu"),
-        ({"memory": "10Ei"}, "memory"),
-        ({"memory": "99999999999999999999"}, "memory"),
-        ({"memory": "much"}, "memory"),
-        ({"cpu": "4", "nvidia.com/gpu": "-1"}, "nvidia.com/gpu"),
-        ({"cpu": "9" * 70}, "cpu"),
-    ],
-)
-def test_absurd_slices(consumer: Consumer, resources: dict[str, Any], part: str) -> None:  # noqa: F811
-    manifest = resource_slice(consumer.tenant, "absurd", resources)
-    assert part in refused(consumer.provider, manifest)
+ABSURD: list[tuple[dict[str, Any], str]] = [
+    ({"cpu": "-1"}, "cpu"),
+    ({"cpu": -1}, "cpu"),
+    ({"cpu": "1e30"}, "cpu"),
+    ({"cpu": "1e999"}, "cpu"),
+    ({"memory": "10Ei"}, "memory"),
+    ({"memory": "99999999999999999999"}, "memory"),
+    ({"memory": "much"}, "memory"),
+    ({"cpu": "4", "nvidia.com/gpu": "-1"}, "nvidia.com/gpu"),
+    ({"cpu": "9" * 70}, "cpu"),
+]
 
 
-def test_a_slice_cannot_grow_absurd_either(consumer: Consumer) -> None:  # noqa: F811
+def test_slices_that_ask_for_absurd_amounts(consumer: Consumer) -> None:
     provider = consumer.provider
+    for resources, part in ABSURD:
+        said = refused(provider, resource_slice(consumer.tenant, "absurd", resources))
+        assert part in said, said
     provider.apply(resource_slice(consumer.tenant, "growing", {"cpu": "1"}))
-    try:
-        change = json.dumps({"spec": {"resources": {"cpu": "-1"}}})
-        where = ("resourceslices.authentication.liqo.io", "growing", "-n", consumer.tenant)
-        done = provider.kubectl("patch", *where, "--type=merge", "-p", change, check=False)
-        assert done.returncode != 0
-        assert "cpu" in done.stderr
-        assert provider.get(*where)["spec"]["resources"] == {"cpu": "1"}
-    finally:
-        provider.kubectl("delete", "resourceslices.authentication.liqo.io", "growing", "-n", consumer.tenant)
+    where = ("resourceslices.authentication.liqo.io", "growing", "-n", consumer.tenant)
+    change = json.dumps({"spec": {"resources": {"cpu": "-1"}}})
+    done = provider.kubectl("patch", *where, "--type=merge", "-p", change, check=False)
+    assert done.returncode != 0
+    assert "cpu" in done.stderr
+    assert provider.get(*where)["spec"]["resources"] == {"cpu": "1"}
+    provider.kubectl("delete", *where)
 
 
-@pytest.fixture
-def second_tenant_namespace(consumer: Consumer) -> Iterator[str]:  # noqa: F811
-    """Another namespace that says it is the same consumer's."""
-    name = f"liqo-tenant-{consumer.id}-too"
-    labels = {"liqo.io/tenant-namespace": "true", "liqo.io/remote-cluster-id": consumer.id}
-    consumer.provider.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-    )
-    yield name
-    consumer.provider.kubectl("delete", "namespace", name, "--wait=false")
+def test_a_virtual_node_named_as_a_real_one(consumer: Consumer) -> None:
+    provider = consumer.provider
+    node = provider.items("nodes", "-l", "liqo.io/type!=virtual-node")[0]["metadata"]["name"]
+    manifest = {
+        "apiVersion": "offloading.liqo.io/v1beta1",
+        "kind": "VirtualNode",
+        "metadata": {"name": node, "namespace": consumer.tenant},
+        "spec": {"clusterID": consumer.id},
+    }
+    assert f"a node named {node} exists and is no virtual node" in refused(provider, manifest)
 
 
 def tenant(
@@ -101,31 +97,33 @@ def tenant(
     }
 
 
-def test_one_tenant_for_one_cluster(consumer: Consumer, second_tenant_namespace: str) -> None:  # noqa: F811
-    provider, id_ = consumer.provider, consumer.id
-    provider.apply(tenant(id_, consumer.tenant, id_))
+def test_one_tenant_for_one_cluster(installed: Pair, endings: Endings) -> None:
+    _, milan = installed
+    id_ = f"lyon{uuid.uuid4().hex[:6]}"
+    first, second = f"liqo-tenant-{id_}", f"liqo-tenant-{id_}-too"
+    labels = {"liqo.io/tenant-namespace": "true", "liqo.io/remote-cluster-id": id_}
+    for name in (first, second):
+        milan.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     try:
+        milan.apply(tenant(id_, first, id_))
         for manifest, part in (
-            (tenant("another", consumer.tenant, id_), f"already has the Tenant {id_}"),
-            (tenant(id_, second_tenant_namespace, id_), f"a Tenant named {id_} already exists"),
-            (tenant("another", second_tenant_namespace, id_), f"already the Tenant {id_}"),
-            (tenant("third", second_tenant_namespace, "third"), "is the tenant namespace of"),
+            (tenant("another", first, id_), f"already has the Tenant {id_}"),
+            (tenant(id_, second, id_), f"a Tenant named {id_} already exists"),
+            (tenant("another", second, id_), f"already the Tenant {id_}"),
+            (tenant("third", second, "third"), "is the tenant namespace of"),
             (tenant("fourth", "default", "fourth"), "is no tenant namespace"),
-            (tenant("fifth", second_tenant_namespace, "Fifth!"), "spec.clusterID"),
-            (tenant("milan", second_tenant_namespace, "milan"), "this cluster's own id"),
-            (
-                tenant("sixth", second_tenant_namespace, id_, {"liqo.io/remote-cluster-id": "rome"}),
-                "they must agree",
-            ),
+            (tenant("fifth", second, "Fifth!"), "spec.clusterID"),
+            (tenant("milan", second, "milan"), "this cluster's own id"),
+            (tenant("sixth", second, id_, {"liqo.io/remote-cluster-id": "rome"}), "they must agree"),
         ):
-            said = refused(provider, manifest)
+            said = refused(milan, manifest)
             assert part in said, said
     finally:
-        provider.kubectl("delete", "tenant", id_, "-n", consumer.tenant, "--wait=false")
+        endings.delete(milan, first, second)
 
 
-def test_namespace_offloadings(peered: tuple[Cluster, Cluster]) -> None:
-    rome, _ = peered
+def test_namespace_offloadings(installed: Pair, endings: Endings) -> None:
+    rome, _ = installed
     name = f"plain-{uuid.uuid4().hex[:8]}"
     rome.kubectl("create", "namespace", name)
 
@@ -152,10 +150,10 @@ def test_namespace_offloadings(peered: tuple[Cluster, Cluster]) -> None:
         namespace = rome.get("namespace", name)
         assert "liqo.io/scheduling-enabled" not in namespace["metadata"]["labels"]
     finally:
-        rome.kubectl("delete", "namespace", name, "--wait=false")
+        endings.delete(rome, name)
 
 
-async def test_a_shadow_pod_elsewhere_is_refused(consumer: Consumer) -> None:  # noqa: F811
+async def test_a_shadow_pod_elsewhere_is_refused(consumer: Consumer) -> None:
     async with Client(consumer.credentials()) as client:
         for namespace in ("default", "kube-system", consumer.tenant):
             manifest = shadow_pod(consumer, "out")
@@ -169,15 +167,7 @@ async def test_a_shadow_pod_elsewhere_is_refused(consumer: Consumer) -> None:  #
     assert "Cluster ID label mismatch" in refused(consumer.provider, manifest)
 
 
-async def test_creators_cannot_be_claimed(consumer: Consumer) -> None:  # noqa: F811
-    manifest = shadow_pod(consumer, "spoof")
-    manifest["metadata"]["labels"]["liqo.io/creator-user"] = "milan-0123456789ab"
-    assert await create(consumer, manifest) == [None]
-    found = consumer.provider.get("shadowpod", "spoof", "-n", consumer.twin)
-    assert found["metadata"]["labels"]["liqo.io/creator-user"] == consumer.user.replace(":", "-")
-
-
-async def test_an_object_of_a_mebibyte_is_taken_or_refused_and_hurts_nobody(consumer: Consumer) -> None:  # noqa: F811
+async def test_an_object_of_a_mebibyte_is_taken_or_refused_and_hurts_nobody(consumer: Consumer) -> None:
     large = shadow_pod(consumer, "large")
     large["spec"]["pod"]["containers"][0]["env"] = [{"name": "LARGE", "value": "x" * (1 << 20)}]
     larger = shadow_pod(consumer, "larger")
@@ -191,7 +181,7 @@ async def test_an_object_of_a_mebibyte_is_taken_or_refused_and_hurts_nobody(cons
     eventually(lambda: running(consumer, "small"), within=60, what="the pod beside it")
 
 
-async def test_changes_that_make_no_sense(consumer: Consumer) -> None:  # noqa: F811
+async def test_changes_that_make_no_sense(consumer: Consumer) -> None:
     assert await create(consumer, shadow_pod(consumer, "web")) == [None]
     async with Client(consumer.credentials()) as client:
         for changes, part in (
@@ -206,7 +196,7 @@ async def test_changes_that_make_no_sense(consumer: Consumer) -> None:  # noqa: 
 
 
 @pytest.mark.endurance
-async def test_a_thousand_slices_hold_up_nobody(consumer: Consumer) -> None:  # noqa: F811
+async def test_a_thousand_slices_hold_up_nobody(consumer: Consumer) -> None:
     provider = consumer.provider
     labels = {
         "liqo.io/replication": "false",

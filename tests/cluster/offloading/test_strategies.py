@@ -14,15 +14,15 @@ from tests.cluster.offloading.objects import (
     pod,
     prefers_virtual_nodes,
 )
-from tests.cluster.support import deployment, eventually, isthmus, ready_pods
-from tests.cluster.test_offloading_provider import (  # noqa: F401 -- fixtures
+from tests.cluster.played import (
     LIMITS,
     Consumer,
-    consumer,
+    consumer_fixture,  # noqa: F401 -- a fixture
     create,
-    played,
+    played_fixture,  # noqa: F401 -- a fixture
     shadow_pod,
 )
+from tests.cluster.support import deployment, eventually, isthmus, ready_pods
 
 
 def test_strategies_of_pods_and_names_and_the_runtime_class(pair: Pair, space: Callable[..., str]) -> None:
@@ -114,7 +114,7 @@ def with_resources(manifest: dict[str, Any], **resources: dict[str, str]) -> dic
     return manifest
 
 
-async def test_a_soft_and_a_hard_quota_ask_for_requests_and_limits(consumer: Consumer) -> None:  # noqa: F811
+async def test_a_soft_and_a_hard_quota_ask_for_requests_and_limits(consumer: Consumer) -> None:
     requests = {"cpu": "10m", "memory": "1Mi"}
     nothing = with_resources(shadow_pod(consumer, "nothing"))
     requested = with_resources(shadow_pod(consumer, "requested"), requests=requests)
@@ -137,7 +137,7 @@ async def test_a_soft_and_a_hard_quota_ask_for_requests_and_limits(consumer: Con
         consumer.provider.kubectl("delete", "shadowpods", "--all", "-n", consumer.twin)
 
 
-async def _in_force(consumer: Consumer, mode: str) -> None:  # noqa: F811
+async def _in_force(consumer: Consumer, mode: str) -> None:
     """Wait until the provider's webhook knows of the mode, by what it says to pods that are only tried."""
     wanted = {"None": (True, True), "Soft": (False, True), "Hard": (False, False)}[mode]
     requests = {"cpu": "10m", "memory": "1Mi"}
@@ -161,7 +161,7 @@ async def _in_force(consumer: Consumer, mode: str) -> None:  # noqa: F811
     eventually(taken, within=60, what=f"the quota's mode {mode}")
 
 
-async def test_a_hard_quota_is_exact_in_a_burst_and_freed_by_what_has_finished(consumer: Consumer) -> None:  # noqa: F811
+async def test_a_hard_quota_is_exact_in_a_burst_and_freed_by_what_has_finished(consumer: Consumer) -> None:
     share = {"cpu": "10m", "memory": "4Mi"}
     consumer.quota({"cpu": "50m", "memory": "1Gi", "pods": "100"}, limitsEnforcement="Hard")
     await _in_force(consumer, "Hard")

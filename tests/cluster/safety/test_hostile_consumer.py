@@ -144,6 +144,12 @@ async def test_names_of_namespaces_that_are_not_the_consumers_to_have(stage: Sta
         try:
             wanted = {**dict.fromkeys(hostile, "CreationLoopBackOff"), "good": "Accepted"}
             eventually(lambda: phases() == wanted, within=60, what="all names refused but one")
+            told = ("events", "-n", AWAY, "--field-selector", "reason=NamespaceRefused")
+            eventually(
+                lambda: any("kube-system" in event["message"] for event in milan.items(*told)),
+                within=60,
+                what="the event that says why",
+            )
             eventually(
                 lambda: milan.get("rolebinding", AWAY, "-n", "good-rome"),
                 within=60,
@@ -213,6 +219,7 @@ BAD_PODS: list[tuple[dict[str, Any], str]] = [
     ({"initContainers": [{"name": "i", "securityContext": {"privileged": True}}]}, "container i: privileged"),
     ({"terminationGracePeriodSeconds": 10**9}, "terminationGracePeriodSeconds 1000000000 is over"),
     ({"container": {"resources": {"requests": {"cpu": "5k"}}}}, "cpu quota usage exceeded"),
+    ({"container": {"resources": {"requests": {"cpu": "-1"}}}}, "negative"),
     (
         {"container": {"resources": {"requests": {"example.com/x": "1"}}}},
         "example.com/x quota limit not found",
