@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.endings import Endings
 from tests.cluster.networking.traffic import pod, run_pods
+from tests.cluster.peering import NODE_PORT, Pair, between, separate
 from tests.cluster.support import Cluster, deployment, eventually, isthmus, ready_pods
 
 UNREACHABLE = "https://kubernetes.default.svc"
@@ -59,48 +61,46 @@ def _install(cluster: Cluster, server: str) -> None:
     )
 
 
-def _both(rome: Cluster, milan: Cluster) -> tuple[str, ...]:
-    return ("--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig))
-
-
 def _status_ip(cluster: Cluster, name: str) -> str:
     found = cluster.get("ip.ipam.liqo.io", "-n", "liqo", name)
     return str((found or {}).get("status", {}).get("ip", ""))
 
 
 @pytest.fixture
-def in_band(installed: tuple[Cluster, Cluster]) -> Iterator[tuple[Cluster, Cluster]]:
+def in_band(installed: Pair) -> Iterator[Pair]:
     """Rome may use milan, whose API server it can reach through the tunnel only; all as before afterwards."""
     rome, milan = installed
-    isthmus("unpeer", *_both(rome, milan), "--skip-confirm", check=False)
+    separate(rome, milan)
     _install(milan, UNREACHABLE)
     try:
-        isthmus("peer", *_both(rome, milan), "--in-band", "--gw-server-service-type", "NodePort")
+        isthmus("peer", *between(rome, milan), "--in-band", *NODE_PORT)
         yield rome, milan
     finally:
-        isthmus("unpeer", *_both(rome, milan), "--skip-confirm", check=False)
+        isthmus("unpeer", *between(rome, milan), "--skip-confirm", check=False)
         _install(milan, milan.server)
 
 
-@pytest.mark.parametrize("name", ["api-server", "api-server-proxy"])
 def test_api_server_and_proxy_have_addresses_of_the_external_range(
-    installed: tuple[Cluster, Cluster], name: str
+    installed: Pair,
 ) -> None:
-    service = {"api-server": ("default", "kubernetes"), "api-server-proxy": ("liqo", "liqo-proxy")}[name]
+    services = {"api-server": ("default", "kubernetes"), "api-server-proxy": ("liqo", "liqo-proxy")}
     for cluster in installed:
-        eventually(lambda c=cluster: _status_ip(c, name), within=60, what=f"the address of {name}")  # type: ignore[misc]
         external = cluster.get("network.ipam.liqo.io", "-n", "liqo", "external-cidr")["status"]["cidr"]
-        assert ipaddress.ip_address(_status_ip(cluster, name)) in ipaddress.ip_network(external)
-        found = cluster.get("ip.ipam.liqo.io", "-n", "liqo", name)
-        wanted = cluster.get("service", "-n", service[0], service[1])["spec"]["clusterIP"]
-        assert found["spec"]["ip"] == wanted
-        assert found["metadata"]["labels"]["ipam.liqo.io/ip-type"] == name
-        assert found["metadata"]["annotations"]["liqo.io/preinstalled"] == "true"
+        for name, (namespace, service) in services.items():
+            eventually(
+                lambda api=cluster, of=name: _status_ip(api, of),  # type: ignore[misc]
+                within=60,
+                what=f"the address of {name}",
+            )
+            assert ipaddress.ip_address(_status_ip(cluster, name)) in ipaddress.ip_network(external)
+            found = cluster.get("ip.ipam.liqo.io", "-n", "liqo", name)
+            wanted = cluster.get("service", "-n", namespace, service)["spec"]["clusterIP"]
+            assert found["spec"]["ip"] == wanted
+            assert found["metadata"]["labels"]["ipam.liqo.io/ip-type"] == name
+            assert found["metadata"]["annotations"]["liqo.io/preinstalled"] == "true"
 
 
-def test_proxy_takes_connect_only_and_leads_to_the_api_server_only(
-    installed: tuple[Cluster, Cluster],
-) -> None:
+def test_proxy_takes_connect_only_and_leads_to_the_api_server_only(installed: Pair, endings: Endings) -> None:
     _, milan = installed
     (service,) = milan.items("service", "-n", "liqo", "-l", "app.kubernetes.io/name=proxy")
     address = service["spec"]["clusterIP"]
@@ -111,51 +111,10 @@ def test_proxy_takes_connect_only_and_leads_to_the_api_server_only(
         done = milan.kubectl("exec", "-n", name, "asker", "--", "/usr/bin/python3", "-c", TALK, address)
         assert done.stdout.splitlines() == ["HTTP/1.1 405 Method Not Allowed", "HTTP/1.1 200 OK"]
     finally:
-        milan.kubectl("delete", "namespace", name, "--wait=false")
+        endings.delete(milan, name)
 
 
-def test_a_provider_that_is_reached_through_the_tunnel_only_runs_pods(
-    in_band: tuple[Cluster, Cluster],
-) -> None:
-    rome, milan = in_band
-    secret = rome.get("secret", "-n", "liqo-tenant-milan", "kubeconfig-controlplane-milan")
-    kubeconfig = base64.b64decode(secret["data"]["kubeconfig"]).decode()
-    assert UNREACHABLE in kubeconfig
-    assert ":8118" in kubeconfig
-    name = f"in-band-{uuid.uuid4().hex[:8]}"
-    rome.kubectl("create", "namespace", name)
-    try:
-        isthmus("offload", "namespace", name, "--kubeconfig", str(rome.kubeconfig))
-        command = ["sh", "-c", "echo here; trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"]
-        made = deployment("web", replicas=2, command=command, remote_only=True)
-        made["metadata"]["namespace"] = name
-        rome.apply(made)
-        eventually(lambda: len(ready_pods(rome, name)) == 2, within=90, what="2 Ready pods")
-        assert len(ready_pods(milan, f"{name}-rome")) == 2
-        one = ready_pods(rome, name)[0]["metadata"]["name"]
-        # Followed and executed: streams, watches and plain requests all go through the proxy.
-        assert rome.kubectl("logs", "-n", name, one).stdout == "here\n"
-        assert rome.kubectl("exec", "-n", name, one, "--", "echo", "there").stdout == "there\n"
-        eventually(lambda: _answers(rome), within=60, what="the ForeignCluster to say that milan answers")
-    finally:
-        rome.kubectl("delete", "namespace", name, "--wait=false")
-        eventually(
-            lambda: rome.get("namespace", name) is None and milan.get("namespace", f"{name}-rome") is None,
-            within=90,
-            what=f"the end of namespace {name} and its twin",
-        )
-
-
-def _answers(rome: Cluster) -> bool:
-    peer = rome.get("foreigncluster.core.liqo.io", "milan")
-    conditions = peer["status"].get("conditions", [])
-    proxied = str(peer["status"].get("foreignProxyUrl", "")).endswith(":8118")
-    return proxied and any(
-        c["type"] == "APIServerStatus" and c["status"] == "Established" for c in conditions
-    )
-
-
-def test_an_offloaded_pod_asks_its_home_about_itself(peered: tuple[Cluster, Cluster], namespace: str) -> None:
+def test_an_offloaded_pod_asks_its_home_about_itself(peered: Pair, namespace: str) -> None:
     rome, milan = peered
     role = {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "self"}
@@ -184,3 +143,40 @@ def test_an_offloaded_pod_asks_its_home_about_itself(peered: tuple[Cluster, Clus
 def _rbac(kind: str, namespace: str, **fields: Any) -> dict[str, Any]:
     metadata = {"name": "self", "namespace": namespace}
     return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata, **fields}
+
+
+def test_a_provider_that_is_reached_through_the_tunnel_only_runs_pods(
+    in_band: Pair, endings: Endings
+) -> None:
+    rome, milan = in_band
+    secret = rome.get("secret", "-n", "liqo-tenant-milan", "kubeconfig-controlplane-milan")
+    kubeconfig = base64.b64decode(secret["data"]["kubeconfig"]).decode()
+    assert UNREACHABLE in kubeconfig
+    assert ":8118" in kubeconfig
+    name = f"in-band-{uuid.uuid4().hex[:8]}"
+    rome.kubectl("create", "namespace", name)
+    try:
+        isthmus("offload", "namespace", name, "--kubeconfig", str(rome.kubeconfig))
+        command = ["sh", "-c", "echo here; trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"]
+        made = deployment("web", replicas=2, command=command, remote_only=True)
+        made["metadata"]["namespace"] = name
+        rome.apply(made)
+        eventually(lambda: len(ready_pods(rome, name)) == 2, within=90, what="2 Ready pods")
+        assert len(ready_pods(milan, f"{name}-rome")) == 2
+        one = ready_pods(rome, name)[0]["metadata"]["name"]
+        # Followed and executed: streams, watches and plain requests all go through the proxy.
+        assert rome.kubectl("logs", "-n", name, one).stdout == "here\n"
+        assert rome.kubectl("exec", "-n", name, one, "--", "echo", "there").stdout == "there\n"
+        eventually(lambda: _answers(rome), within=60, what="the ForeignCluster to say that milan answers")
+    finally:
+        endings.delete(rome, name)
+        endings.expect(milan, f"{name}-rome")
+
+
+def _answers(rome: Cluster) -> bool:
+    peer = rome.get("foreigncluster.core.liqo.io", "milan")
+    conditions = peer["status"].get("conditions", [])
+    proxied = str(peer["status"].get("foreignProxyUrl", "")).endswith(":8118")
+    return proxied and any(
+        c["type"] == "APIServerStatus" and c["status"] == "Established" for c in conditions
+    )

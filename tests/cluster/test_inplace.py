@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.peering import Pair
 from tests.cluster.support import TEST_IMAGE, Cluster, eventually
 
 SOON = 60.0
@@ -21,7 +22,7 @@ CONTAINER: dict[str, Any] = {
 
 
 @pytest.fixture
-def web(peered: tuple[Cluster, Cluster], namespace: str) -> str:
+def web(peered: Pair, namespace: str) -> str:
     """A running offloaded pod `web`; the name of its namespace."""
     rome, _ = peered
     spec = {
@@ -52,7 +53,7 @@ def patch(cluster: Cluster, namespace: str, change: dict[str, Any], *more: str, 
     return done.stderr
 
 
-def test_images_deadline_and_tolerations_follow(peered: tuple[Cluster, Cluster], web: str) -> None:
+def test_images_deadline_and_tolerations_follow(peered: Pair, web: str) -> None:
     rome, milan = peered
     twin = f"{web}-rome"
     # The only other image of the lab; it has no sleep, so the container starts in vain, but of that image.
@@ -91,7 +92,7 @@ def test_images_deadline_and_tolerations_follow(peered: tuple[Cluster, Cluster],
     assert not rome.items("events", "-n", web, "--field-selector=reason=ChangeNotApplied")
 
 
-def test_a_resize_follows_and_is_held_to_the_quota(peered: tuple[Cluster, Cluster], web: str) -> None:
+def test_a_resize_follows_and_is_held_to_the_quota(peered: Pair, web: str) -> None:
     rome, milan = peered
     twin = f"{web}-rome"
 
@@ -135,7 +136,7 @@ def test_a_resize_follows_and_is_held_to_the_quota(peered: tuple[Cluster, Cluste
     eventually(lambda: requested() == "6m", within=SOON, what="the next resize")
 
 
-def test_a_debug_container_runs_at_the_provider(peered: tuple[Cluster, Cluster], web: str) -> None:
+def test_a_debug_container_runs_at_the_provider(peered: Pair, web: str) -> None:
     rome, milan = peered
     rome.kubectl(
         *("debug", "web", "-n", web, f"--image={TEST_IMAGE}", "--image-pull-policy=IfNotPresent"),

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.endings import Endings
+from tests.cluster.peering import Pair
 from tests.cluster.support import TEST_IMAGE, Cluster, deployment, eventually, ready_pods
 
 SOON = 60.0
@@ -42,9 +44,7 @@ def _running(cluster: Cluster, namespace: str, name: str) -> bool:
     return pod is not None and pod["status"].get("phase") == "Running"
 
 
-def test_a_job_runs_once_whatever_becomes_of_its_remote_pods(
-    peered: tuple[Cluster, Cluster], namespace: str
-) -> None:
+def test_a_job_runs_once_whatever_becomes_of_its_remote_pods(peered: Pair, namespace: str) -> None:
     rome, milan = peered
     twin = f"{namespace}-rome"
     template = _pod("", namespace)["spec"] | {"restartPolicy": "Never"}
@@ -72,11 +72,23 @@ def test_a_job_runs_once_whatever_becomes_of_its_remote_pods(
     assert phases == dict.fromkeys(names, "Succeeded") | {"after": "Running"}
 
 
-def test_a_pod_of_the_same_name_is_another_pod(peered: tuple[Cluster, Cluster], namespace: str) -> None:
+def test_labels_follow_and_a_pod_of_the_same_name_is_another_pod(peered: Pair, namespace: str) -> None:
     rome, milan = peered
     twin = f"{namespace}-rome"
-    rome.apply(_pod("same", namespace))
+
+    def remote_labels() -> dict[str, str]:
+        pod = milan.get("pod", "same", "-n", twin)
+        return dict(pod["metadata"].get("labels", {})) if pod else {}
+
+    rome.apply(_pod("same", namespace, labels={"app": "x"}))
     eventually(lambda: _running(rome, namespace, "same"), within=SOON, what="the first pod")
+    assert remote_labels()["app"] == "x"
+    rome.kubectl("label", "pod", "same", "-n", namespace, "tier=front", "app-")
+    eventually(
+        lambda: remote_labels().get("tier") == "front" and "app" not in remote_labels(),
+        within=SOON,
+        what="the label added and the one removed",
+    )
     first = milan.get("pod", "same", "-n", twin)["metadata"]["uid"]
     rome.kubectl("delete", "pod", "same", "-n", namespace, "--force", "--grace-period=0")
     rome.apply(_pod("same", namespace))
@@ -84,29 +96,13 @@ def test_a_pod_of_the_same_name_is_another_pod(peered: tuple[Cluster, Cluster], 
     status = rome.get("pod", "same", "-n", namespace)["status"]
     assert status["containerStatuses"][0]["restartCount"] == 0
     assert milan.get("pod", "same", "-n", twin)["metadata"]["uid"] != first
+    assert "tier" not in remote_labels()
     rome.kubectl("delete", "pod", "same", "-n", namespace)
     assert milan.get("pod", "same", "-n", twin) is None, "a pod that is gone here still runs there"
 
 
-def test_labels_follow_and_go(peered: tuple[Cluster, Cluster], namespace: str) -> None:
-    rome, milan = peered
-
-    def remote_labels() -> dict[str, str]:
-        pod = milan.get("pod", "labelled", "-n", f"{namespace}-rome")
-        return dict(pod["metadata"].get("labels", {})) if pod else {}
-
-    rome.apply(_pod("labelled", namespace, labels={"app": "x"}))
-    eventually(lambda: remote_labels().get("app") == "x", within=SOON, what="the first label")
-    rome.kubectl("label", "pod", "labelled", "-n", namespace, "tier=front", "app-")
-    eventually(
-        lambda: remote_labels().get("tier") == "front" and "app" not in remote_labels(),
-        within=SOON,
-        what="the label added and the one removed",
-    )
-
-
 @pytest.fixture
-def refusing(peered: tuple[Cluster, Cluster], namespace: str) -> Iterator[str]:
+def refusing(peered: Pair, namespace: str) -> Iterator[str]:
     """The provider refuses every ShadowPod of the namespace; yields what it says."""
     _, milan = peered
     name, message = f"refuse-{namespace}", "no pods on Mondays"
@@ -148,7 +144,7 @@ def refusing(peered: tuple[Cluster, Cluster], namespace: str) -> Iterator[str]:
 
 
 def test_a_pod_the_provider_refuses_says_why_and_starts_when_it_may(
-    peered: tuple[Cluster, Cluster], namespace: str, refusing: str
+    peered: Pair, namespace: str, refusing: str
 ) -> None:
     rome, milan = peered
     rome.apply(_pod("unwanted", namespace))
@@ -182,17 +178,17 @@ def _daemon_set(namespace: str, **metadata: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def plain_namespace(peered: tuple[Cluster, Cluster]) -> Iterator[str]:
+def plain_namespace(peered: Pair, endings: Endings) -> Iterator[str]:
     """A namespace of rome that is not offloaded."""
     rome, _ = peered
     name = f"agents-{uuid.uuid4().hex[:8]}"
     rome.kubectl("create", "namespace", name)
     yield name
-    rome.kubectl("delete", "namespace", name)
+    endings.delete(rome, name)
 
 
 def test_a_daemon_set_that_tolerates_everything_is_rolled_out_without_virtual_nodes(
-    peered: tuple[Cluster, Cluster], plain_namespace: str
+    peered: Pair, plain_namespace: str
 ) -> None:
     rome, _ = peered
     rome.apply(_daemon_set(plain_namespace))
@@ -206,7 +202,7 @@ def test_a_daemon_set_that_tolerates_everything_is_rolled_out_without_virtual_no
 
 
 def test_a_daemon_set_that_lands_on_a_virtual_node_is_told_what_to_do(
-    peered: tuple[Cluster, Cluster], plain_namespace: str
+    peered: Pair, plain_namespace: str
 ) -> None:
     rome, _ = peered
     name = plain_namespace
@@ -229,7 +225,7 @@ def test_a_daemon_set_that_lands_on_a_virtual_node_is_told_what_to_do(
 
 
 @pytest.fixture
-def second_node(peered: tuple[Cluster, Cluster]) -> Iterator[str]:
+def second_node(peered: Pair) -> Iterator[str]:
     """One more virtual node of the same slice; yields its name."""
     rome, _ = peered
     (found, *_) = rome.items("virtualnodes", "-A")
@@ -258,7 +254,7 @@ def _node_is_ready(cluster: Cluster, name: str) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
-def test_a_virtual_node_comes_back_as_it_was(peered: tuple[Cluster, Cluster], second_node: str) -> None:
+def test_a_virtual_node_comes_back_as_it_was(peered: Pair, second_node: str) -> None:
     rome, _ = peered
     before = rome.get("node", second_node)
     rome.kubectl("delete", "node", second_node)
@@ -280,7 +276,7 @@ def test_a_virtual_node_comes_back_as_it_was(peered: tuple[Cluster, Cluster], se
 
 
 def test_the_end_of_a_virtual_node_respects_disruption_budgets(
-    peered: tuple[Cluster, Cluster], namespace: str, second_node: str
+    peered: Pair, namespace: str, second_node: str
 ) -> None:
     rome, milan = peered
     twin = f"{namespace}-rome"
