@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from isthmus import lab
+from tests.cluster.endings import Endings
+from tests.cluster.peering import Pair, between, separate
 from tests.cluster.support import Cluster, deployment, eventually, isthmus, ready_pods
 from tests.processes import halted, mains
 
@@ -18,40 +20,33 @@ KINDS = "virtualnodes,rslice,identities,renews,namespacemaps"
 Site = tuple[Cluster, Cluster, str]
 
 
-def both(rome: Cluster, milan: Cluster) -> tuple[str, ...]:
-    """The flags for both clusters."""
-    return ("--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig))
-
-
-def clear(rome: Cluster, milan: Cluster) -> None:
-    """End the peering with all that is about it."""
-    isthmus("unpeer", *both(rome, milan), "--skip-confirm", "--delete-namespaces", timeout=180)
-
-
 @pytest.fixture(scope="module")
-def site(installed: tuple[Cluster, Cluster]) -> Iterator[Site]:
+def site(installed: Pair, endings: Endings) -> Iterator[Site]:
     """Rome with two pods in milan, in a namespace of its own, without a network between the two."""
     rome, milan = installed
-    clear(rome, milan)
+    separate(rome, milan)
     name = f"test-{uuid.uuid4().hex[:8]}"
-    isthmus("peer", *both(rome, milan), "--networking-disabled")
+    isthmus("peer", *between(rome, milan), "--networking-disabled")
     rome.kubectl("create", "namespace", name)
     isthmus("offload", "namespace", name, "--kubeconfig", str(rome.kubeconfig))
     wanted = deployment("away", replicas=2, remote_only=True)
     wanted["metadata"]["namespace"] = name
     rome.apply(wanted)
     yield rome, milan, name
-    rome.kubectl("delete", "namespace", name, "--wait=false")
-    clear(rome, milan)
-    eventually(lambda: rome.get("namespace", name) is None, within=60, what="the end of the namespace")
+    endings.delete(rome, name)
+    endings.expect(milan, f"{name}-rome")
+    separate(rome, milan)
 
 
 @pytest.fixture
 def running(site: Site) -> Site:
     """The site with its pods running, whatever the last test deleted."""
     rome, milan, name = site
-    isthmus("peer", *both(rome, milan), "--networking-disabled")
-    eventually(lambda: len(ready_pods(rome, name)) == 2, within=120, what="the pods")
+    peering = ("identity", "controlplane-milan", "-n", HOME), ("tenant", "rome", "-n", AWAY)
+    stands = all(cluster.get(*one) for cluster, one in zip((rome, milan), peering, strict=True))
+    if not stands or len(ready_pods(rome, name)) != 2:
+        isthmus("peer", *between(rome, milan), "--networking-disabled")
+        eventually(lambda: len(ready_pods(rome, name)) == 2, within=120, what="the pods")
     return site
 
 
@@ -106,7 +101,7 @@ def test_a_control_plane_identity_that_is_deleted_is_had_again_by_peering(runnin
     rome, milan, name = running
     before = uids(milan, "pods", f"{name}-rome")
     rome.kubectl("delete", "identity", "controlplane-milan", "-n", HOME, "--timeout=20s")
-    isthmus("peer", *both(rome, milan), "--networking-disabled", timeout=60)
+    isthmus("peer", *between(rome, milan), "--networking-disabled", timeout=60)
     secret = ("secret", "kubeconfig-controlplane-milan", "-n", HOME)
     eventually(
         lambda: (found := rome.get(*secret)) and "deletionTimestamp" not in found["metadata"],
@@ -148,6 +143,7 @@ def test_the_tenant_namespace_deleted_at_the_consumer(running: Site) -> None:
     assert_nothing_of_rome_in(milan, name)
 
 
+@pytest.mark.endurance
 def test_the_tenant_namespace_deleted_at_the_consumer_its_secret_first(running: Site) -> None:
     # Kubernetes deletes the kinds of a namespace in random order; here the one comes first that tells the provider.
     rome, milan, name = running
@@ -172,6 +168,7 @@ def test_the_tenant_namespace_deleted_at_the_provider(running: Site) -> None:
     eventually(lambda: not ready_pods(rome, name), within=60, what="pods that are not ready")
 
 
+@pytest.mark.endurance
 def test_the_tenant_namespaces_deleted_at_both_the_provider_first(running: Site) -> None:
     rome, milan, name = running
     milan.kubectl("delete", "namespace", AWAY, "--wait=false")
@@ -193,6 +190,7 @@ def without_api_server(cluster: str) -> Iterator[None]:
         lab.start_api_server(cluster)
 
 
+@pytest.mark.endurance
 def test_a_tenant_goes_though_its_consumer_does_not_answer(running: Site) -> None:
     _, milan, name = running
     with without_api_server("rome"):
@@ -201,6 +199,7 @@ def test_a_tenant_goes_though_its_consumer_does_not_answer(running: Site) -> Non
         assert not milan.items("rslice,namespacemaps,renews,quotas", "-n", AWAY)
 
 
+@pytest.mark.endurance
 def test_a_virtual_node_goes_though_its_provider_shut_us_out_unseen(running: Site) -> None:
     rome, milan, name = running
     [controller] = mains("controller", "rome")
@@ -225,6 +224,6 @@ def test_everything_of_a_silent_provider_can_be_deleted_in_bounded_time(running:
         eventually(lambda: consumer_is_clean(rome), within=1000, every=5, what="nothing of milan in rome")
         assert all(pod["spec"].get("nodeName") != "milan" for pod in rome.items("pods", "-n", name))
     assert milan.items("pods", "-n", f"{name}-rome"), "nobody has told the provider yet"
-    isthmus("peer", *both(rome, milan), "--networking-disabled")
+    isthmus("peer", *between(rome, milan), "--networking-disabled")
     eventually(lambda: milan.get("namespace", f"{name}-rome") is None, within=60, what="the twin's end")
     isthmus("offload", "namespace", name, "--kubeconfig", str(rome.kubeconfig))
