@@ -12,6 +12,8 @@ import pytest
 
 from isthmus.kube.client import Client
 from isthmus.kube.credentials import load_kubeconfig
+from tests.cluster.endings import Endings
+from tests.cluster.peering import NODE_PORT, Pair, between, stands
 from tests.cluster.support import Cluster, eventually, isthmus
 
 HOME, AWAY = "liqo-tenant-milan", "liqo-tenant-rome"
@@ -89,14 +91,14 @@ def _controller(cluster: Cluster, *, running: bool) -> None:
 
 
 @pytest.fixture(scope="package")
-def stage(installed: tuple[Cluster, Cluster], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(installed: Pair, endings: Endings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """The peering, a namespace offloaded, another consumer, and a peering user of rome's.
 
     Rome's controller is away: it would take back what is written in its name.
     """
     rome, milan = installed
-    both = ("--kubeconfig", str(rome.kubeconfig), "--remote-kubeconfig", str(milan.kubeconfig))
-    isthmus("peer", *both, "--gw-server-service-type", "NodePort")
+    if not stands(rome, milan):
+        isthmus("peer", *between(rome, milan), *NODE_PORT)
     local, other = f"safe-{uuid.uuid4().hex[:6]}", f"turin{uuid.uuid4().hex[:6]}"
     rome.kubectl("create", "namespace", local)
     isthmus("offload", "namespace", local, "--kubeconfig", str(rome.kubeconfig))
@@ -124,11 +126,7 @@ def stage(installed: tuple[Cluster, Cluster], tmp_path_factory: pytest.TempPathF
     finally:
         _controller(rome, running=True)
     isthmus("delete", *users, check=False)
-    rome.kubectl("delete", "namespace", local, "--wait=false")
-    milan.kubectl("delete", "namespace", stage.others_tenant, "--wait=false")
-    gone = [(rome, local), (milan, stage.twin), (milan, stage.others_tenant), (milan, stage.others_twin)]
-    eventually(
-        lambda: not [name for cluster, name in gone if cluster.get("namespace", name)],
-        within=90,
-        what="the end of the namespaces",
-    )
+    endings.delete(rome, local)
+    endings.delete(milan, stage.others_tenant)
+    endings.expect(milan, stage.twin, stage.others_twin)
+    endings.settle()

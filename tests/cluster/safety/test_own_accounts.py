@@ -57,13 +57,13 @@ def granted(rules: list[Manifest]) -> set[Permission]:
     }
 
 
-@pytest.mark.parametrize(
-    "name", ["liqo-controller-manager", "liqo-fabric", "liqo-gateway", "liqo-gateway-cluster"]
-)
-def test_no_role_of_ours_has_a_wildcard(stage: Stage, name: str) -> None:
+OURS = {"liqo-controller-manager", "liqo-fabric", "liqo-gateway", "liqo-gateway-cluster"}
+
+
+def test_no_role_of_ours_has_a_wildcard(stage: Stage) -> None:
     for cluster in (stage.rome, stage.milan):
         roles = cluster.items("clusterroles", "-l", "liqo.io/managed=true")
-        assert name in {one["metadata"]["name"] for one in roles}
+        assert {one["metadata"]["name"] for one in roles} >= OURS
         for role in roles:
             for rule in role["rules"]:
                 for part in ("apiGroups", "resources", "verbs"):
