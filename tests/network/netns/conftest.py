@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from isthmus.lab import binaries, packages
-from tests.network.netns.support import Cluster, clusters
+from tests.network.netns.support import Cluster, Figures, clusters
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,6 +23,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(120, func_only=True))
         if os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="network namespaces need root"))
+
+
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.figures)], ids=["ends", "in time"])
+def promised(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test is played twice: that things come back at all, and among the figures that they do in time."""
+    monkeypatch.setattr(Figures, "held", request.param)
 
 
 @pytest.fixture(scope="session")

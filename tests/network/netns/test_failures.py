@@ -13,6 +13,7 @@ from tests.network.netns.processes import GatewayProcess, Pair, processes
 from tests.network.netns.support import Cluster, bound
 from tests.network.netns.test_keeping import until
 
+pytestmark = pytest.mark.usefixtures("promised")
 RESUME = 5.0
 """Seconds within which traffic is to flow again once its cause is gone."""
 

@@ -18,6 +18,7 @@ from tests.network.netns.test_failures import note
 from tests.network.netns.test_keeping import until
 from tests.network.netns.test_processes import Side
 
+pytestmark = pytest.mark.usefixtures("promised")
 TAKEOVER = 5.0
 ACTIVE = "networking.liqo.io/active"
 FENCED = "elements"
