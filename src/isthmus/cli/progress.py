@@ -1,18 +1,28 @@
 """What a user watches while a command works: one line a finished step, on stderr.
 
-On a terminal the step under way has a spinner (rich, imported only then); elsewhere there are plain lines,
-so that logs stay readable. Results of commands go to stdout and never through here. A step that fails is
-marked and its error goes on: it is told once, by whoever ends the command.
+On a terminal the step under way has a spinner (rich, imported only then); elsewhere there are plain lines, so that
+logs stay readable, one more for every ten seconds that a step takes. Results of commands go to stdout and never
+through here. A step that fails is marked and its error goes on: it is told once, by whoever ends the command.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import IO, Any
+
+QUIET_SECONDS = 10.0
+MARKS = {
+    "done": ("✓", 32),
+    "failed": ("✗", 31),
+    "note": ("·", 36),
+    "warning": ("!", 33),
+    "waiting": ("…", 36),
+}
 
 
 class Step:
@@ -24,6 +34,11 @@ class Step:
         self._status: Any = None
         self._tag = ""
 
+    @property
+    def text(self) -> str:
+        """What the step does, and what it waits for."""
+        return f"{self.title} [{self.detail}]" if self.detail else self.title
+
     def watch(self, status: Any, tag: str) -> None:
         """Show changes of the text on a live spinner."""
         self._status, self._tag = status, tag
@@ -32,8 +47,7 @@ class Step:
         """Say what the step is waiting for; kept in the finished line only where it fails."""
         self.detail = detail
         if self._status is not None:
-            waiting = f" [{detail}]" if detail else ""
-            self._status.update(_escape(f"{self._tag}{self.title}{waiting}"))
+            self._status.update(_escape(f"{self._tag}{self.text}"))
 
 
 class Progress:
@@ -51,12 +65,11 @@ class Progress:
         step = Step(title)
         tag = f"({cluster}) " if cluster else ""
         try:
-            with self._spinner(f"{tag}{title}") as status:
+            with self._spinner(f"{tag}{title}") as status, self._reminder(step, tag, started):
                 step.watch(status, tag)
                 yield step
         except BaseException:
-            waiting = f" [{step.detail}]" if step.detail else ""
-            self._line("failed", f"{tag}{step.title}{waiting}", time.monotonic() - started)
+            self._line("failed", f"{tag}{step.text}", time.monotonic() - started)
             raise
         self._line("done", f"{tag}{step.title}", time.monotonic() - started)
 
@@ -75,15 +88,34 @@ class Progress:
 
         return Console(file=self._stream, highlight=False).status(_escape(text), spinner="dots")
 
+    @contextmanager
+    def _reminder(self, step: Step, tag: str, started: float) -> Iterator[None]:
+        """Where there is no spinner, say now and then that the step goes on."""
+        over = threading.Event()
+
+        def remind() -> None:
+            while not over.wait(QUIET_SECONDS):
+                self._line("waiting", f"{tag}{step.text}", time.monotonic() - started)
+
+        thread = threading.Thread(target=remind, daemon=True)
+        if not self._live:
+            thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            if not self._live:
+                thread.join()
+
     def _line(self, kind: str, text: str, seconds: float | None = None) -> None:
         elapsed = "" if seconds is None else f"  {format_seconds(seconds)}"
         print(f"{self._mark(kind)} {text}{self._dim(elapsed)}", file=self._stream, flush=True)
 
     def _mark(self, kind: str) -> str:
-        plain = {"done": "ok  ", "failed": "FAIL", "note": "note", "warning": "WARN"}[kind]
+        plain = {"done": "ok  ", "failed": "FAIL", "note": "note", "warning": "WARN", "waiting": "..  "}[kind]
         if not self._unicode:
             return plain
-        mark, colour = {"done": ("✓", 32), "failed": ("✗", 31), "note": ("·", 36), "warning": ("!", 33)}[kind]
+        mark, colour = MARKS[kind]
         return f"\x1b[{colour}m{mark}\x1b[0m" if self._coloured() else mark
 
     def _dim(self, text: str) -> str:
