@@ -35,16 +35,15 @@ class Demo:
         self.times.append((title, time.monotonic()))
 
     def run(self, *command: str, show: bool = True, quiet: bool = False) -> str:
-        """Run a command, shown as a user would type it; returns its standard output."""
+        """Run a command, shown as a user would type it; returns its standard output where that is not shown."""
         if show:
             print("$ " + self._shown(command), flush=True)
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        # What is shown goes straight to where ours goes: line by line, and to a terminal as to one.
+        done = subprocess.run(command, stdout=subprocess.PIPE if quiet else None, text=True, check=False)
         if done.returncode != 0:
-            print(done.stdout, end="")
-            sys.exit(f"demo: the command above ended with exit code {done.returncode}")
-        if not quiet:
-            print(done.stdout, end="", flush=True)
-        return done.stdout
+            print(done.stdout or "", end="")
+            sys.exit(f"demo: {self._shown(command)} ended with exit code {done.returncode}")
+        return done.stdout or ""
 
     def _shown(self, command: tuple[str, ...]) -> str:
         return shlex.join(command).replace(str(ISTHMUS), "isthmus")
@@ -80,7 +79,7 @@ def bring_up(demo: Demo) -> None:
     demo.step("Two real Kubernetes clusters, rome and milan")
     clusters = demo.clusters()
     if len(clusters) >= 2 and all(cluster["phase"] == "up" for cluster in clusters):
-        print("They are up already.")
+        print("They are up already.", flush=True)
     else:
         demo.isthmus("lab", "down", quiet=True, show=False)
         demo.isthmus("lab", "up")
@@ -124,7 +123,10 @@ def show(demo: Demo) -> None:
     demo.on("rome", "logs", "-n", NAMESPACE, "deployment/hello", "--tail=1")
     demo.on("rome", "exec", "-n", NAMESPACE, "deployment/hello", "--", "sh", "-c", "echo I run on $NODE")
     demo.step("A request from a pod at home to a pod abroad, and the other way")
-    print("Both clusters use the same addresses, 10.244.0.0/16; each sees the other's pods as 10.0.0.0/16.")
+    print(
+        "Both clusters use the same addresses, 10.244.0.0/16; each sees the other's pods as 10.0.0.0/16.",
+        flush=True,
+    )
     path = "{.items[0].status.podIP}"
     query = ("get", "pods", "-n", NAMESPACE, "-l", "app=hello", "-o", f"jsonpath={path}")
     abroad = demo.on("rome", *query, quiet=True, show=False)
@@ -135,7 +137,8 @@ def show(demo: Demo) -> None:
     demo.step("What the control plane costs")
     for name, (memory, processor) in control_planes().items():
         print(
-            f"{name}: {memory:.1f} MB PSS, {processor:.2f} s CPU since the start: controller, node agents, gateway"
+            f"{name}: {memory:.1f} MB PSS, {processor:.2f} s CPU since the start: controller, node agents, gateway",
+            flush=True,
         )
 
 
