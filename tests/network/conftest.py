@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tests.apiserver.clock import clock
+from tests.network.played import heard
 
-__all__ = ["clock"]
+__all__ = ["clock", "heard"]

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from isthmus.network.dataplane import keeper as module
 from isthmus.network.dataplane.apply import DataPlane
 from isthmus.network.dataplane.keeper import RESYNC, Keeper
+from isthmus.network.dataplane.netlink import Wakeups
 from isthmus.network.dataplane.state import Link, State
 from tests.apiserver.clock import VIRTUAL_TIME
 from tests.network.kernel import Kernel
@@ -24,16 +24,12 @@ STATE = State(links=(OVERLAY,))
 
 @pytest.fixture
 def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have nobody hear what this machine's own kernel tells."""
+    """Have nobody hear what the kernel tells."""
 
-    class Unheard:
-        def __init__(self, *_: object) -> None: ...
-        def open(self) -> None:
-            raise OSError("Operation not permitted")
+    def refuse(_: object) -> None:
+        raise OSError("Operation not permitted")
 
-        def close(self) -> None: ...
-
-    monkeypatch.setattr(module, "Wakeups", Unheard)
+    monkeypatch.setattr(Wakeups, "open", refuse)
 
 
 class Planned:
