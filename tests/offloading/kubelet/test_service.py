@@ -216,14 +216,17 @@ async def test_what_is_issued_but_no_certificate_is_asked_for_again(caplog: pyte
         await cluster.served()
 
 
-async def test_the_request_of_a_killed_process_is_replaced() -> None:
+async def test_the_request_of_a_killed_process_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
     cluster = Cluster()
-    cluster.api.create(CSRS, {"metadata": {"name": REQUEST}, "spec": {}})
+    signed = {"certificate": base64.b64encode(b"of another key").decode()}
+    spec = {"signerName": "kubernetes.io/kubelet-serving"}
+    cluster.api.create(CSRS, {"metadata": {"name": REQUEST}, "spec": spec, "status": signed})
     left = cluster.request()["metadata"]["uid"]
     async with at_work(cluster):
         cluster.add_node()
         await cluster.api.until(lambda: cluster.request().get("metadata", {}).get("uid", left) != left)
         await cluster.issue()
+        assert "is no certificate" not in caplog.text
 
 
 async def test_an_api_server_that_fails_at_first_only_delays_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -195,6 +196,7 @@ async def test_a_map_that_somebody_changed_or_deleted_is_put_right() -> None:
         add_provider(api, "milan")
         offload(api)
         await api.until(lambda: mapping(api, "milan"))
+        await asyncio.sleep(20)
         api.merge("namespacemaps", "liqo-tenant-milan", "milan", {"spec": {"desiredMapping": {"x": "y"}}})
         await api.until(lambda: mapping(api, "milan") == {"demo": "demo-rome"})
         api.delete("namespacemaps", "liqo-tenant-milan", "milan")

@@ -149,6 +149,16 @@ async def test_a_refusal_of_the_provider_is_told_and_the_pod_goes_once_it_is_lif
         assert not reason(stage)
 
 
+async def test_permissions_that_are_a_moment_late_are_not_worth_a_word() -> None:
+    async with offloaded() as stage:
+        stage.milan.fail(
+            403, "Forbidden", "User rome cannot create", verb="create", plural="shadowpods", times=2
+        )
+        stage.bind_pod("web")
+        await stage.until(lambda: stage.remote())
+        assert not stage.rome.events("FailedReflection")
+
+
 async def test_access_that_is_late_is_told_after_ten_seconds_and_then_forgotten() -> None:
     async with staged() as stage, serving(stage), nodes(stage):
         fault = stage.milan.fail(
