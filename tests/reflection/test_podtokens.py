@@ -120,7 +120,8 @@ async def test_a_service_account_that_comes_late_is_told_once_and_waited_for() -
         await home.until(lambda: complaints(home))
         assert "serviceaccounts" in complaints(home)[0]
         await home.until(lambda: len(asked(home)) > 5, 60)
-        assert len(complaints(home)) == 1
+        told = [one for one in home.list("events") if one["reason"] == "FailedSATokensReflection"]
+        assert [one["count"] for one in told] == [1]
         home.create("serviceaccounts", {"metadata": {"name": "default", "namespace": "shop"}})
         await provider.until(lambda: secret(provider), 60)
 

@@ -128,6 +128,27 @@ async def test_labels_follow_and_go() -> None:
         await stage.until(lambda: followed(stage.remote()["metadata"]["labels"]))
 
 
+def change_image(stage: Stage, image: str) -> None:
+    stage.rome.merge("pods", "demo", "web", {"spec": {"containers": [{"name": "c", "image": image}]}})
+
+
+async def test_an_image_that_is_changed_here_is_changed_there_and_a_refusal_told() -> None:
+    def policy(review: Admission) -> None:
+        containers = (review.object or {}).get("spec", {}).get("containers") or [{}]
+        if review.place == ("pods", TWIN, "web") and containers[0].get("image") == "bad":
+            raise StatusError(403, "Forbidden", "policy: no such images")
+
+    async with offloaded() as stage:
+        await stage.run_pod()
+        stage.milan.admission.append(policy)
+        change_image(stage, "c:2")
+        await stage.until(lambda: stage.remote()["spec"]["containers"][0]["image"] == "c:2")
+        change_image(stage, "bad")
+        await stage.until(lambda: stage.milan.events("FailedUpdatePod"))
+        assert "policy: no such images" in stage.milan.events("FailedUpdatePod")[0]
+        assert stage.remote()["spec"]["containers"][0]["image"] == "c:2"
+
+
 async def test_a_refusal_of_the_provider_is_told_and_the_pod_goes_once_it_is_lifted() -> None:
     async with offloaded() as stage:
 
