@@ -60,6 +60,35 @@ async def test_a_cluster_from_nothing_to_installed_to_nothing(rome: Rome) -> Non
     assert told.startswith(f'Isthmus is not installed in namespace "liqo" of the cluster at {rome.api.url}')
 
 
+async def test_without_any_kubeconfig_the_version_here_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    ended = await command("version")
+    assert (ended.code, ended.out) == (0, f"Client version: {VERSION}\n")
+    assert (
+        ended.err
+        == f"· no version of a server: {tmp_path}/.kube/config: no such file; give the path of a kubeconfig\n"
+    )
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
+    ended = await command("version")
+    assert (ended.code, ended.out) == (0, f"Client version: {VERSION}\n")
+    assert "$KUBECONFIG" in ended.err
+
+
+@pytest.mark.parametrize("flag", ["--kubeconfig", "--context"])
+async def test_a_cluster_that_is_asked_for_must_be_there(
+    flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    ended = await command("version", flag, "nowhere")
+    assert "no such file" in failure(ended)
+    ended = await command("version", "--client", flag, "nowhere")
+    assert (ended.code, ended.out, ended.err) == (0, f"Client version: {VERSION}\n", "")
+
+
 async def test_a_dry_run_prints_with_what_only_the_cluster_tells(rome: Rome) -> None:
     ended = await rome("install", "--dry-run")
     assert ended.code == 0, ended.err

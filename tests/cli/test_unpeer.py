@@ -52,6 +52,36 @@ async def test_everything_goes_in_an_order_that_keeps_every_clean_up_possible(pe
     assert peered.rome.get("namespaces", "", HERE) is not None
 
 
+async def test_the_network_tests_own_namespace_goes_along(peered: Duo) -> None:
+    marks = {"app.kubernetes.io/managed-by": "isthmus-test-network"}
+    for api in (peered.rome, peered.milan):
+        api.create("namespaces", {"metadata": {"name": "isthmus-test-network", "labels": marks}})
+    peered.journal.clear()
+    ended = await peered(*UNPEER)
+    assert ended.code == 0, ended.err
+    assert peered.journal[:2] == [
+        "rome: delete namespaces isthmus-test-network",
+        "milan: delete namespaces isthmus-test-network",
+    ]
+    assert all(
+        api.get("namespaces", "", "isthmus-test-network") is None for api in (peered.rome, peered.milan)
+    )
+    assert "Namespace isthmus-test-network removed" in ended.err
+
+
+async def test_a_namespace_of_somebody_elses_with_the_network_tests_name_stays(peered: Duo) -> None:
+    peered.milan.create("namespaces", {"metadata": {"name": "isthmus-test-network"}})
+    assert (await peered(*UNPEER)).code == 0
+    assert peered.milan.get("namespaces", "", "isthmus-test-network") is not None
+
+
+async def test_who_may_see_no_namespaces_may_unpeer_all_the_same(peered: Duo) -> None:
+    peered.milan.fail(403, "Forbidden", verb="get", name="isthmus-test-network", times=None)
+    ended = await peered(*UNPEER)
+    assert ended.code == 0, ended.err
+    assert peered.milan.asked("get", name="isthmus-test-network")
+
+
 async def test_a_second_time_there_is_nothing_to_do(peered: Duo) -> None:
     await peered(*UNPEER)
     peered.journal.clear()

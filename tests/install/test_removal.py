@@ -114,6 +114,47 @@ async def test_an_extended_namespace_is_not_pulled_away() -> None:
         await removed(api)
 
 
+def left_by_a_network_test(api: ApiServer, owner: str = "isthmus-test-network") -> None:
+    """What `isthmus test network` leaves for the next time: its namespace, offloaded."""
+    space = {"name": "isthmus-test-network", "labels": {labels.APP_MANAGED_BY: owner}}
+    api.create("namespaces", {"metadata": space})
+    offloading = {"name": "offloading", "namespace": "isthmus-test-network", "finalizers": ["x.liqo.io/f"]}
+    api.create("namespaceoffloadings", {"metadata": offloading})
+
+
+@pytest.mark.parametrize("purge", [False, True])
+@pytest.mark.parametrize("controller", ["works", "is dead"])
+async def test_the_network_tests_own_namespace_goes_along(purge: bool, controller: str) -> None:
+    api = await standing()
+    left_by_a_network_test(api)
+    if controller == "works":
+        api.on_change(lambda change: let_go_of_offloading(api, change))
+    told = await removed(api, purge=purge)
+    assert api.get("namespaces", "", "isthmus-test-network") is None
+    waited = told.waited_for("What the controller made is removed")
+    assert waited == ([] if controller == "works" else ["isthmus-test-network is still there"])
+
+
+def let_go_of_offloading(api: ApiServer, change: Change) -> None:
+    """What a controller does with a NamespaceOffloading that is deleted, once there are no twins."""
+    metadata = change.new["metadata"]
+    if (
+        change.place.plural == "namespaceoffloadings"
+        and metadata.get("finalizers")
+        and "deletionTimestamp" in metadata
+    ):
+        release = {"metadata": {"finalizers": []}}
+        asyncio.get_running_loop().call_soon(lambda: api.merge(*change.place, release))
+
+
+async def test_a_namespace_that_only_has_the_network_tests_name_is_not_pulled_away() -> None:
+    api = await standing()
+    left_by_a_network_test(api, owner="somebody")
+    with pytest.raises(InstallError, match="namespaces extended to other clusters: isthmus-test-network"):
+        await removed(api)
+    assert api.get("namespaces", "", "isthmus-test-network") is not None
+
+
 async def test_stock_liqo_is_not_removed() -> None:
     api = await standing()
     api.merge(

@@ -25,6 +25,11 @@ ROLE_VIRTUAL_KUBELET_REMOTE_CLUSTERWIDE = "liqo-virtual-kubelet-remote-clusterwi
 GROUP_CONTROL_PLANE = "liqo.io"
 DEFAULT_VK_OPTIONS_TEMPLATE = "virtual-kubelet-default"
 CONTROLLER = "liqo-controller-manager"
+NETWORK_TEST = "isthmus-test-network"
+"""The namespace of `isthmus test network`, and what all its objects are labelled as managed by.
+
+Not named after Liqo: a provider gives no consumer a twin whose name begins so.
+"""
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")

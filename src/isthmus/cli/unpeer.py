@@ -17,6 +17,7 @@ from isthmus.cli import installation
 from isthmus.cli.cluster import connect, explained, step
 from isthmus.cli.errors import CommandError
 from isthmus.cli.execution import run
+from isthmus.cli.nettest.workload import remove as remove_network_test
 from isthmus.cli.network_removal import separate_networks
 from isthmus.cli.options import (
     cluster_options,
@@ -107,6 +108,7 @@ async def _unpeer(local: Credentials, remote: Credentials, namespaces: tuple[str
         confirm(await peering.question(), skip=wish.skip_confirm)
         deadline = Deadline(wish.timeout)
         await _warn_of_absent_controllers(pair, progress)
+        await remove_network_test((pair.local, pair.remote), progress, deadline)
         found = await _end(peering, progress, deadline)
         if not bidirectional:
             found += await separate_networks(

@@ -12,7 +12,9 @@ from isthmus.cli.cluster import connect, explained
 from isthmus.cli.errors import CommandError
 from isthmus.cli.execution import run
 from isthmus.cli.options import deferred_cluster_options, examples, namespace_option, verbose_option
+from isthmus.cli.progress import Progress
 from isthmus.kube.credentials import Credentials
+from isthmus.kube.errors import NoKubeconfig
 
 
 @click.command(epilog=examples("isthmus version", "isthmus version --client"))
@@ -21,10 +23,21 @@ from isthmus.kube.credentials import Credentials
 @namespace_option
 @verbose_option
 def version(resolve: Callable[[], Credentials], namespace: str, client: bool) -> None:
-    """Show the version here and in the cluster."""
+    """Show the version here and in the cluster.
+
+    Where there is no kubeconfig at all, only the one here.
+    """
     click.echo(f"Client version: {metadata.version('isthmus')}")
-    if not client:
-        click.echo(f"Server version: {run(_installed(resolve(), namespace))}")
+    if client:
+        return
+    try:
+        credentials = resolve()
+    except CommandError as error:
+        if not isinstance(error.__cause__, NoKubeconfig):
+            raise
+        Progress().note(f"no version of a server: {error.__cause__}")
+        return
+    click.echo(f"Server version: {run(_installed(credentials, namespace))}")
 
 
 async def _installed(credentials: Credentials, namespace: str) -> str:

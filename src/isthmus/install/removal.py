@@ -23,7 +23,7 @@ from isthmus.install.render import render
 from isthmus.install.served import prunable_resources
 from isthmus.install.steps import leave_nodes
 from isthmus.install.survey import refuse_foreign
-from isthmus.install.usage import check_unused, liqo_resources, list_served
+from isthmus.install.usage import check_unused, find_network_test, liqo_resources, list_served
 from isthmus.install.values import Values
 from isthmus.install.waiting import Deadline, wait_until
 from isthmus.install.workload import SELECTOR
@@ -79,7 +79,9 @@ async def uninstall(client: Client, namespace: str, purge: bool, timeout: float,
         await _delete_cluster_wide(client)
         step.title = "Cluster-wide objects removed"
     with progress.step(f"Removing namespace {namespace}") as step:
-        await _delete_namespaces(client, [namespace], deadline, step)
+        test = await find_network_test(client)
+        spaces = [namespace, *([test.metadata.name] if test else [])]
+        await _delete_namespaces(client, spaces, deadline, step)
         step.title = f"Namespace {namespace} removed"
     if purge:
         await _purge(client, deadline, progress)
@@ -106,13 +108,16 @@ async def _delete_all(client: Client, resource: Resource[Any], selector: str) ->
 
 
 async def _delete_made(client: Client, namespace: str, purge: bool, deadline: Deadline, step: Step) -> None:
-    """What the controller cleans up best itself: summaries of peers, addresses, on a purge tenant namespaces."""
+    """What the controller cleans up best itself: summaries of peers, addresses, `isthmus test network`'s namespace,
+    on a purge tenant namespaces."""
     summaries = liqo_resources()["ForeignCluster"]
     for found in await list_served(client, summaries):
         await client.delete(summaries, found.metadata.name, uid=found.metadata.uid)
     tenants: list[Object] = []
     if purge:
         tenants = await _delete_all(client, NAMESPACES, f"{labels.TENANT_NAMESPACE}={labels.TRUE}")
+    if test := await find_network_test(client):
+        await client.delete(NAMESPACES, test.metadata.name, uid=test.metadata.uid)
     addresses = liqo_resources()["IP"]
     for found in await list_served(client, addresses):
         # Before the Networks they are of, which go with the namespace.
@@ -127,6 +132,8 @@ async def _delete_made(client: Client, namespace: str, purge: bool, deadline: De
                 NAMESPACES.partial(), label_selector=f"{labels.TENANT_NAMESPACE}={labels.TRUE}"
             )
             left += page.items
+        if test and (space := await find_network_test(client)):
+            left.append(space)
         return f"{left[0].metadata.name} is still there" if left else ""
 
     # Out of time is no failure here: what is left is released once the controller is gone.

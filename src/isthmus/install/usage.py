@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from isthmus.api import labels
+from isthmus.api import labels, names
 from isthmus.api.crds import KINDS
 from isthmus.install.errors import InstallError
+from isthmus.kube.builtin import NAMESPACES
 from isthmus.kube.client import Client
-from isthmus.kube.errors import NotFound
+from isthmus.kube.errors import Forbidden, NotFound
 from isthmus.kube.objects import Object
 from isthmus.kube.resource import Resource
 
@@ -51,11 +52,27 @@ async def list_served(client: Client, resource: Resource[Object]) -> list[Object
         return []
 
 
+async def find_network_test(client: Client) -> Object | None:
+    """The namespace that `isthmus test network` has left; None also for who may not see it, and so has not made it."""
+    try:
+        found = await client.find(NAMESPACES.partial(), names.NETWORK_TEST)
+    except Forbidden:
+        return None
+    is_ours = found and found.metadata.labels.get(labels.APP_MANAGED_BY) == names.NETWORK_TEST
+    return found if is_ours else None
+
+
 async def check_unused(client: Client) -> None:
-    """Raise InstallError naming every peering and every extended namespace there is, and how to end them."""
+    """Raise InstallError naming every peering and every extended namespace there is, and how to end them.
+
+    The namespace of `isthmus test network` is nobody's use of it.
+    """
     resources = liqo_resources()
+    test = await find_network_test(client)
     extended = [
-        each.metadata.namespace for each in await list_served(client, resources["NamespaceOffloading"])
+        each.metadata.namespace
+        for each in await list_served(client, resources["NamespaceOffloading"])
+        if test is None or each.metadata.namespace != test.metadata.name
     ]
     peers: dict[str, list[str]] = {}
     for kind in _PEERING_KINDS:

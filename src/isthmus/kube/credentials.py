@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.kube.dial import parse_endpoint
-from isthmus.kube.errors import ConfigurationError
+from isthmus.kube.errors import ConfigurationError, NoKubeconfig
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -55,8 +55,10 @@ def load_kubeconfig(
 ) -> Credentials:
     """Resolve a kubeconfig file as kubectl does: `path`, else $KUBECONFIG (merged list), else ~/.kube/config.
 
-    Raises ConfigurationError naming the file, the field and the mend.
+    Raises ConfigurationError naming the file, the field and the mend; NoKubeconfig where nothing in particular was
+    asked for and there is none.
     """
+    absent = ConfigurationError if context or cluster or user else NoKubeconfig
     if path is not None:
         paths = [Path(path).expanduser()]
         source = str(paths[0])
@@ -65,10 +67,12 @@ def load_kubeconfig(
         paths = [part for part in named if part.exists()]
         source = f"$KUBECONFIG ({variable})"
         if not paths:
-            raise ConfigurationError(f"{source}: no such file; set it to a kubeconfig that exists")
+            raise absent(f"{source}: no such file; set it to a kubeconfig that exists")
     else:
         paths = [Path.home() / ".kube" / "config"]
         source = str(paths[0])
+        if not paths[0].exists():
+            raise absent(f"{source}: no such file; give the path of a kubeconfig")
     merged: dict[str, Any] = {}
     for part in paths:
         _merge(merged, _read(part))

@@ -33,6 +33,10 @@ class ConfigurationError(KubeError):
     """Credentials or addresses that cannot be used; says which file and field, and the mend."""
 
 
+class NoKubeconfig(ConfigurationError):
+    """No kubeconfig was asked for, and there is none where one is looked for."""
+
+
 class TransportError(KubeError):
     """The request got no complete answer; whether the server acted on it is not known.
 

@@ -8,15 +8,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from isthmus.api import labels
+from isthmus.api import labels, names
 from isthmus.cli.nettest.plan import HEADLESS, SERVICE
 from isthmus.cli.nettest.probes import CONTAINER, PORT
 from isthmus.cli.nettest.topology import Place
 from isthmus.kube.objects import Manifest
 
-NAMESPACE = "isthmus-test-network"
-"""Not named after Liqo: a provider gives no consumer a twin whose name begins so."""
-MARK = {labels.APP_MANAGED_BY: "isthmus-test-network"}
+NAMESPACE = names.NETWORK_TEST
+MARK = {labels.APP_MANAGED_BY: names.NETWORK_TEST}
 BEHIND_SERVICE = {labels.APP_NAME: "network-probe", **MARK}
 BALANCER, LENT_HOST = "probe-lb", "api-server"
 DIGEST = "isthmus.liqo.io/digest"

@@ -27,6 +27,7 @@ from isthmus.cli.offload import UNCHANGEABLE, failures, forge_offloading
 from isthmus.cli.progress import Progress, Step
 from isthmus.cli.waiting import Deadline, wait_for
 from isthmus.cli.writes import FIELD_MANAGER, write
+from isthmus.install.usage import find_network_test
 from isthmus.kube.builtin import NAMESPACES, PODS, SERVICES, Pod
 from isthmus.kube.errors import Forbidden
 from isthmus.kube.objects import Manifest, Object
@@ -353,13 +354,13 @@ async def lend_host(cluster: Cluster, progress: Progress, deadline: Deadline) ->
 
 
 async def remove(clusters: Sequence[Cluster], progress: Progress, deadline: Deadline) -> None:
-    """Delete the namespace everywhere, then wait until it is gone. Raises CommandError."""
+    """Delete the namespace wherever a test has left it, then wait until it is gone. Raises CommandError."""
 
     leaving: list[Cluster] = []
     for cluster in clusters:
         with explained(cluster, f"removing namespace {NAMESPACE}"):
-            found = await cluster.client.find(NAMESPACES, NAMESPACE)
-            if found is not None and _is_ours(found):
+            found = await find_network_test(cluster.client)
+            if found is not None:
                 await cluster.client.delete(NAMESPACES, NAMESPACE, uid=found.metadata.uid)
                 leaving.append(cluster)
     for cluster in leaving:
