@@ -10,9 +10,11 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests import selection
 
@@ -65,16 +67,28 @@ def unit(item: pytest.Item) -> str:
     return f"{path}::{item.name}" if path == SEEDS else path
 
 
-def group(item: pytest.Item) -> str:
-    """The tests that one worker plays one after the other."""
-    path = item.path.relative_to(ROOT).as_posix()
+def group(path: str) -> str:
+    """What one worker plays from beginning to end: a module, or a package whose modules share their lab."""
     return next((package for package in PACKAGES if path.startswith(package)), path)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a module on one worker, which only pytest-xdist looks at."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+def group_of(item: pytest.Item) -> str:
+    """The group of a test."""
+    return group(item.path.relative_to(ROOT).as_posix())
+
+
+class Groups(LoadScopeScheduling):
+    """Hands groups to workers in the order of collection. The marks of `--dist loadgroup` come to nothing with pytest
+    9.2, whose node ids pytest-xdist 3.8 cannot extend."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid.partition("::")[0])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups | None:
+    """Use it where groups are asked for."""
+    return Groups(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 class Choice:
@@ -94,9 +108,9 @@ class Choice:
             items[:] = [item for item in items if item not in dropped]
         first = {
             name: n
-            for n, name in enumerate(selection.longest_first(map(group, real), _grouped(real, seconds)))
+            for n, name in enumerate(selection.longest_first(map(group_of, real), _grouped(real, seconds)))
         }
-        items.sort(key=lambda item: first.get(group(item), -1))
+        items.sort(key=lambda item: first.get(group_of(item), -1))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -128,7 +142,7 @@ def _grouped(items: list[pytest.Item], seconds: dict[str, float]) -> dict[str, f
     modules: dict[str, float] = json.loads(DURATIONS.read_text())["test"]
     long = {unit(item) for item in items if item.get_closest_marker("endurance")}
     found: dict[str, float] = {}
-    for name, where in {unit(item): group(item) for item in items}.items():
+    for name, where in {unit(item): group_of(item) for item in items}.items():
         spent = modules.get(name, 0.0) + (
             seconds.get(name, selection.UNKNOWN_SECONDS) if name in long else 0.0
         )
