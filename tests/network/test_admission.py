@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from isthmus.api.routing import FirewallConfiguration, RouteConfiguration
-from isthmus.network.admission import firewall_problem, plan_names, routes_problem
+from isthmus.kube.admission import AdmissionRequest
+from isthmus.network.admission import HANDLERS, firewall_problem, plan_names, routes_problem
 
 
 def firewall(*chains: dict[str, Any], name: str = "mine") -> FirewallConfiguration:
@@ -115,3 +116,31 @@ def test_routes(rules: list[dict[str, Any]], part: str) -> None:
 
 def test_the_routing_table_keeps_its_name() -> None:
     assert "is immutable" in routes_problem(routes(name="b"), routes(name="a"))
+
+
+def request(operation: str, new: object, old: object = None) -> AdmissionRequest:
+    body = {"operation": operation, "object": msgspec.to_builtins(new), "oldObject": msgspec.to_builtins(old)}
+    return msgspec.json.decode(msgspec.json.encode(body), type=AdmissionRequest)
+
+
+async def test_the_webhooks_judge_by_what_is_written_and_by_what_was_there() -> None:
+    sound, odd = (
+        firewall(chain("nat", "prerouting", natRules=[DNAT])),
+        firewall(chain("nat", "forward", natRules=[DNAT])),
+    )
+    judge = HANDLERS["/validate/firewallconfigurations"]
+    assert (await judge(request("CREATE", sound))).allowed
+    refused = await judge(request("CREATE", odd))
+    assert not refused.allowed
+    assert "is not possible" in refused.message
+    renamed = firewall(chain("nat", "prerouting", natRules=[DNAT]), name="other")
+    moved = await judge(request("UPDATE", renamed, sound))
+    assert moved.allowed == (firewall_problem(renamed, sound) == "")
+    going = msgspec.structs.replace(
+        odd, metadata=msgspec.structs.replace(odd.metadata, deletion_timestamp="2026-12-01T00:00:00Z")
+    )
+    assert (await judge(request("UPDATE", going, odd))).allowed, (
+        "who goes must be able to lose its finalizers"
+    )
+    named = await HANDLERS["/mutate/firewallconfigurations"](request("CREATE", sound))
+    assert named.patch == plan_names(msgspec.to_builtins(sound))
