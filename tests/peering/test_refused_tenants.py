@@ -13,7 +13,7 @@ from isthmus.peering import handshake
 from isthmus.peering.secret_data import encode
 from tests.apiserver import Json
 from tests.apiserver.clock import VIRTUAL_TIME
-from tests.peering.stage import HERE, THERE, Site, admitted, proof, tenant, two
+from tests.peering.stage import HERE, THERE, Site, admitted, peered, proof, tenant, two
 
 pytestmark = [*VIRTUAL_TIME, pytest.mark.usefixtures("certificates_here")]
 
@@ -123,6 +123,23 @@ async def test_a_second_tenant_of_the_same_cluster_is_refused_and_takes_nothing_
         milan.api.delete("tenants", THERE, "again")
         await milan.api.until(lambda: milan.api.named("tenants") == {"rome"})
         assert milan.api.named("rolebindings")
+
+
+async def test_a_tenant_that_another_takes_the_place_of_takes_nothing_along() -> None:
+    async with two() as (rome, milan):
+        await peered(rome, milan)
+        copy = milan.get("resourceslices", THERE, "milan")["metadata"]["uid"]
+        milan.api.create(
+            "tenants", {"metadata": {"name": "again", "namespace": THERE}, "spec": tenant(milan)["spec"]}
+        )
+        await milan.api.until(lambda: milan.refusal("DuplicateTenant"))
+        milan.api.delete("tenants", THERE, "rome")
+        await milan.api.until(
+            lambda: milan.get("tenants", THERE, "again").get("status", {}).get("authParams")
+        )
+        await milan.api.until(lambda: milan.api.named("rolebindings"))
+        assert milan.api.named("tenants") == {"again"}
+        assert milan.get("resourceslices", THERE, "milan")["metadata"]["uid"] == copy
 
 
 async def test_another_request_than_the_one_signed_is_refused_until_the_certificate_is_deleted() -> None:

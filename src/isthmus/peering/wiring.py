@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from isthmus.api import names
-from isthmus.api.authentication import IDENTITIES, RESOURCE_SLICES
+from isthmus.api.authentication import IDENTITIES, RESOURCE_SLICES, Tenant
 from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Key, Object
 from isthmus.kube.options import Options
@@ -31,7 +31,7 @@ from isthmus.peering.replication_release import ReleaseReconciler
 from isthmus.peering.slices_consumer import SliceRequestReconciler
 from isthmus.peering.slices_provider import SliceGrantReconciler
 from isthmus.peering.tenant_conditions import concerns
-from isthmus.peering.tenants import TenantReconciler
+from isthmus.peering.tenants import TenantReconciler, rivals
 
 SIGNING_WORKERS = 4
 """Reconcilers that wait for the signer wait up to 30 s; the others at its side go on."""
@@ -66,6 +66,7 @@ def _wire_provider(manager: Manager, context: Context, caches: Caches) -> None:
     )
     manager.add(tenants)
     tenants.watch(caches.tenants)
+    tenants.watch(caches.tenants, lambda tenant: _keys_in(_successors(caches, tenant)))
     gone_certificate = partial(_is_gone_certificate, caches)
     tenants.watch(
         caches.secrets,
@@ -132,6 +133,12 @@ def _wire_replication(manager: Manager, context: Context, caches: Caches, peers:
         controller.watch(objects)
         controller.watch(caches.secrets, release.keys_of_secret)
         controller.watch(caches.foreign_clusters, release.keys_of_foreign_cluster)
+
+
+def _successors(caches: Caches, tenant: Tenant) -> list[Tenant]:
+    """The Tenants that were refused as long as this one was there, once it goes."""
+    present = caches.tenants.get(tenant.key)
+    return rivals(tenant, caches.tenants.list()) if present is None or present.deleting else []
 
 
 def _is_gone_certificate(caches: Caches, secret: Object) -> bool:
