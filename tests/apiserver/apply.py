@@ -87,12 +87,23 @@ class Managers:
             if other != who:
                 owned.difference_update(contested)
         others = set[Path]().union(*(owned for other, owned in self.fields.items() if other != who))
-        dropped = self.fields.get(who, set()) - asked.keys() - others
+        dropped = _droppable(self.fields.get(who, set()) - asked.keys() - others, others, held)
         self.fields[who] = set(asked)
         result = _merge(live, wanted, custom)
         for path in sorted(dropped, key=len):  # A member of a list before the field that tells it apart.
             _drop(result, path, custom)
         return result
+
+
+def _droppable(paths: set[Path], others: set[Path], held: dict[Path, Any]) -> set[Path]:
+    """Without the members of lists in which others manage something, and the fields that tell those apart."""
+    above = {path[:length] for path in others for length in range(1, len(path))}
+    return {
+        path
+        for path in paths
+        if path not in above
+        and not (path[:-1] in above and isinstance(path[-2], tuple) and held.get(path) in path[-2])
+    }
 
 
 def _called(manager: Manager, live: Json) -> str:

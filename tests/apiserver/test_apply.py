@@ -44,6 +44,19 @@ async def test_what_another_changed_conflicts_unless_forced() -> None:
         assert (await apply(client, {"y": "1"})).data == {"y": "1"}
 
 
+async def test_a_member_of_a_list_stays_with_what_others_manage_of_it() -> None:
+    def manifest(*containers: Json) -> Json:
+        return {"metadata": {"name": "d"}, "spec": {"template": {"spec": {"containers": [*containers]}}}}
+
+    api, a, b = ApiServer(), {"name": "a", "image": "1"}, {"name": "b", "image": "1"}
+    async with connected(api) as client:
+        await client.apply(DEPLOYMENTS, manifest(a, b), "demo", field_manager="us")
+        await client.apply(DEPLOYMENTS, manifest({"name": "b", "tty": True}), "demo", field_manager="them")
+        await client.apply(DEPLOYMENTS, manifest(a), "demo", field_manager="us")
+    (kept,) = api.list("deployments")
+    assert kept["spec"]["template"]["spec"]["containers"] == [a, {"name": "b", "tty": True}]
+
+
 async def test_members_of_lists_with_keys_are_merged_and_other_lists_replaced() -> None:
     api = ApiServer()
 
