@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import socket
 from collections.abc import Callable
@@ -39,6 +41,8 @@ class Wire:
 
     def __init__(self) -> None:
         self.cut = self.absent = False
+        self.lag = 0.0
+        """Seconds that a datagram takes."""
         self.opened: dict[str, socket.socket] = {}
         self.sent = 0
 
@@ -61,7 +65,8 @@ class Wire:
                 if wire.cut:
                     raise OSError(errno.ENOKEY, "Required key not available")
                 if (other := wire.opened.get(address[0])) is not None:
-                    other.send(self.address[0].encode().ljust(16) + data)
+                    whole = self.address[0].encode().ljust(16) + data
+                    asyncio.get_running_loop().call_later(wire.lag, _send, other, whole)
 
             def recvfrom(self, size: int) -> tuple[bytes, tuple[str, int]]:
                 data = ours.recv(size + 16)
@@ -74,3 +79,8 @@ class Wire:
                 theirs.close()
 
         return End()
+
+
+def _send(end: socket.socket, data: bytes) -> None:
+    with contextlib.suppress(OSError):  # Closed on the way.
+        end.send(data)

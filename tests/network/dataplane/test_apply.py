@@ -86,15 +86,13 @@ async def test_what_was_changed_by_others_is_mended_and_nothing_else_is_touched(
     assert await plane.apply(STATE) == []
 
 
-async def test_a_device_that_cannot_be_changed_is_made_anew() -> None:
+async def test_a_device_that_cannot_be_changed_is_made_anew_and_what_was_found_stays_noted() -> None:
     kernel = Kernel(NODE_IP)
-    plane = DataPlane(kernel)
-    await plane.apply(STATE)
-    moved = plan_node(replace(FACTS, port=7000))
-    await plane.apply(moved)
+    await DataPlane(kernel).apply(STATE)
+    await DataPlane(kernel).apply(plan_node(replace(FACTS, port=7000)))
     assert kernel.links["isthmus0"]["linkinfo"]["info_data"]["port"] == 7000
-    await plane.remove()
-    assert kernel.settings["net.ipv4.ip_forward"] == "0", "what was found is known though the device went"
+    await DataPlane(kernel).remove()
+    assert kernel.settings["net.ipv4.ip_forward"] == "0"
 
 
 async def test_a_node_is_left_as_it_was_found_by_whichever_process() -> None:

@@ -267,11 +267,14 @@ async def test_a_device_that_goes_is_made_and_configured_anew(tmp_path: Path, wi
 async def test_a_connection_that_somebody_deletes_comes_back(tmp_path: Path, wire: Wire) -> None:
     stage = Stage(tmp_path, wire)
     stage.tell_key("p")
-    async with stage.running():
-        await asyncio.sleep(20)
+    async with stage.running(), answering(wire):
+        await stage.api.until(lambda: stage.connection == "Connected")
         stage.api.delete("connections", TNS, "gw-milan")
-        async with answering(wire):
-            await stage.api.until(lambda: stage.connection == "Connected")
+        wire.lag = 0.05
+        await stage.api.until(lambda: stage.connection == "Connected")
+        found = stage.api.get("connections", TNS, "gw-milan") or {}
+        assert found["status"]["latency"]["value"] == "100.000ms"
+        assert found["spec"]["type"] == "Client"
 
 
 async def test_pods_outside_their_nodes_range_are_looked_at_one_by_one(tmp_path: Path, wire: Wire) -> None:
