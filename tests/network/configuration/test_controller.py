@@ -10,6 +10,7 @@ from isthmus.api import labels
 from isthmus.kube.manager import Manager
 from isthmus.kube.options import Options
 from isthmus.network import configuration, ipam
+from isthmus.network.configuration import reconciler
 from tests.apiserver import ApiServer, Json, running
 from tests.network.ipam.test_controllers import api_with_installation
 
@@ -210,6 +211,37 @@ async def test_a_network_of_the_name_that_is_somebody_elses_is_left_alone() -> N
     value = api.get("networks", "liqo-tenant-milan", "milan-pod-10-245-0-0-16")
     assert value is not None
     assert value["spec"] == theirs["spec"]
+
+
+async def test_an_ip_of_the_name_that_is_somebody_elses_is_told_and_left_alone() -> None:
+    api = api_with_installation()
+    name = "milan-unknown-source"
+    api.create(
+        "ips", {"metadata": {"name": name, "namespace": "liqo-tenant-milan"}, "spec": {"ip": "192.0.2.1"}}
+    )
+    announce(api, "milan", ["10.245.0.0/16"], ["10.71.0.0/16"])
+    async with running(api, *MODULES):
+        said = await api.until(lambda: api.events("NameTaken"))
+        assert said == [
+            f"IP {name} is there and not of this Configuration: remove it or rename one of the two"
+        ]
+        assert await api.until(lambda: seen(api, "milan")), "the peer's ranges do not wait for it"
+    assert (api.get("ips", "liqo-tenant-milan", name) or {})["spec"] == {"ip": "192.0.2.1"}
+
+
+async def test_a_network_that_is_still_being_removed_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciler, "RETRY_SECONDS", 0.2)
+    api = api_with_installation()
+    place = ("networks", "liqo-tenant-milan", "milan-pod-10-245-0-0-16")
+    held = {"name": place[2], "namespace": place[1], "finalizers": ["example.com/theirs"]}
+    api.create("networks", {"metadata": held, "spec": {"cidr": "10.99.0.0/16"}})
+    api.delete(*place)
+    announce(api, "milan", ["10.245.0.0/16"], ["10.71.0.0/16"])
+    async with running(api, *MODULES):
+        await api.until(lambda: "is still being removed" in condition(api, "milan").get("message", ""))
+        api.merge(*place, {"metadata": {"finalizers": None}})
+        assert await api.until(lambda: seen(api, "milan"))
+    assert (api.get(*place) or {})["spec"] == {"cidr": "10.245.0.0/16"}
 
 
 async def test_a_peer_cannot_speak_for_another_from_its_own_namespace() -> None:
