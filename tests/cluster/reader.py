@@ -10,6 +10,7 @@ import http.client
 import json
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 TIMEOUT_SECONDS = 30.0
+RETRIES = 10
+"""Of a request that is answered 429 with the seconds to wait, as any client of Kubernetes does: an API server that has
+just started says so while it reads its storage."""
 DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 FLAGS = {
     "-n": "namespace",
@@ -157,6 +161,14 @@ class Reader:
         return self._resources[word]
 
     def _request(self, path: str, accept: str = "application/json") -> tuple[int, bytes]:
+        for _ in range(RETRIES):
+            status, body, wait = self._reached(path, accept)
+            if status != http.client.TOO_MANY_REQUESTS or not wait:
+                break
+            time.sleep(float(wait))
+        return status, body
+
+    def _reached(self, path: str, accept: str) -> tuple[int, bytes, str]:
         kept = self._connection is not None
         try:
             return self._ask(path, accept)
@@ -164,9 +176,9 @@ class Reader:
             self._connection = None
             if not kept:
                 raise ReadError(f"GET {path}: {error}") from error
-        return self._request(path, accept)  # The server has closed the kept connection; a new one tells more.
+        return self._reached(path, accept)  # The server has closed the kept connection; a new one tells more.
 
-    def _ask(self, path: str, accept: str) -> tuple[int, bytes]:
+    def _ask(self, path: str, accept: str) -> tuple[int, bytes, str]:
         if self._connection is None:
             context = ssl.create_default_context(cafile=str(self._pki / "ca.crt"))
             context.load_cert_chain(self._pki / "admin.crt", self._pki / "admin.key")
@@ -182,7 +194,7 @@ class Reader:
         try:
             connection.request("GET", path, headers={"Accept": accept})
             answer = connection.getresponse()
-            return answer.status, answer.read()
+            return answer.status, answer.read(), answer.headers.get("Retry-After", "")
         except BaseException:
             connection.close()
             raise

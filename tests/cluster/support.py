@@ -141,7 +141,11 @@ def eventually(
     while True:
         try:
             last = check()
-        except (CommandError, ReadError) as error:
+        except (
+            CommandError,
+            ReadError,
+            LookupError,
+        ) as error:  # An object may lack a field that it will get.
             last = error
         else:
             if last:
