@@ -358,8 +358,7 @@ def test_runtime_class_leads_to_virtual_nodes() -> None:
 
 def test_the_taint_of_virtual_nodes_has_the_chosen_effect() -> None:
     chosen = rendered("virtualKubelet.virtualNode.taintEffect=PreferNoSchedule")
-    tolerated = {"key": "virtual-node.liqo.io/not-allowed", "operator": "Exists"}
-    assert one(chosen, "RuntimeClass", "liqo")["scheduling"]["tolerations"] == [tolerated]
+    assert one(chosen, "RuntimeClass", "liqo")["scheduling"]["tolerations"] == []
     assert options(chosen).taint_effect == "PreferNoSchedule"
     assert options(rendered()).taint_effect == "NoExecute"
 

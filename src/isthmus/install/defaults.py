@@ -7,7 +7,7 @@ import msgspec
 from isthmus.api import labels, names
 from isthmus.install.values import Values
 from isthmus.kube.objects import Manifest
-from isthmus.offloading.placement import toleration
+from isthmus.offloading.placement import needed_tolerations
 
 
 def vk_options_template(values: Values, namespace: str) -> Manifest:
@@ -49,6 +49,6 @@ def runtime_class(values: Values) -> Manifest:
         "handler": chosen.handler,
         "scheduling": {
             "nodeSelector": {labels.NODE_TYPE: labels.NODE_TYPE_VIRTUAL},
-            "tolerations": [toleration(values.virtual_kubelet.virtual_node.taint_effect)],
+            "tolerations": needed_tolerations(values.virtual_kubelet.virtual_node.taint_effect),
         },
     }

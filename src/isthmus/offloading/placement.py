@@ -12,6 +12,7 @@ from isthmus.offloading.namespaces.selector import Term, cross_product, terms_of
 
 VIRTUAL: Term = {"key": labels.NODE_TYPE, "operator": "In", "values": [labels.NODE_TYPE_VIRTUAL]}
 NOT_VIRTUAL: Term = {"key": labels.NODE_TYPE, "operator": "NotIn", "values": [labels.NODE_TYPE_VIRTUAL]}
+ADVICE = "PreferNoSchedule"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
@@ -23,19 +24,21 @@ class PodSpec(Base, frozen=True, kw_only=True):
     affinity: dict[str, Any] | None = None
 
 
-def toleration(effect: str = labels.TAINT_EFFECT) -> dict[str, Any]:
-    """The toleration of virtual nodes whose taint has that effect.
+def needed_tolerations(effect: str = labels.TAINT_EFFECT) -> list[dict[str, Any]]:
+    """What a pod has to tolerate to come to virtual nodes whose taint has that effect: nothing where it only advises.
 
-    Stock's for stock's effect. For another one it names none, so that the pods that have it stay when the effect
-    becomes NoExecute.
+    Stock's toleration for stock's effect. For NoSchedule it names no effect, so that the pods that have it stay when
+    the effect becomes NoExecute.
     """
+    if effect == ADVICE:
+        return []
     tolerated = {"key": labels.VIRTUAL_NODE_TAINT, "operator": "Exists"}
-    return {**tolerated, "effect": effect} if effect == labels.TAINT_EFFECT else tolerated
+    return [{**tolerated, "effect": effect} if effect == labels.TAINT_EFFECT else tolerated]
 
 
 def may_be_virtual(pod: PodSpec, effect: str = labels.TAINT_EFFECT) -> bool:
     """Whether a pod may come to a virtual node whose taint has that effect; one that only advises keeps none away."""
-    return effect == "PreferNoSchedule" or any(_tolerates(each, effect) for each in pod.tolerations)
+    return effect == ADVICE or any(_tolerates(each, effect) for each in pod.tolerations)
 
 
 def _tolerates(toleration: dict[str, Any], effect: str) -> bool:

@@ -94,12 +94,14 @@ def test_answering_twice_changes_nothing() -> None:
     assert plan_placement(pod(tolerations=[TOLERATION]), offloading("LocalAndRemote")) == []
 
 
-@pytest.mark.parametrize("effect", ["NoSchedule", "PreferNoSchedule"])
-def test_pods_tolerate_the_taint_whatever_effect_it_has_or_will_have(effect: str) -> None:
-    (operation,) = plan_placement(pod(), offloading("LocalAndRemote"), taint_effect=effect)
+def test_pods_tolerate_as_much_of_the_taint_as_its_effect_asks() -> None:
+    (operation,) = plan_placement(pod(), offloading("LocalAndRemote"), taint_effect="NoSchedule")
     assert operation["value"] == [{"key": "virtual-node.liqo.io/not-allowed", "operator": "Exists"}]
     tolerant = pod(tolerations=operation["value"])
-    assert plan_placement(tolerant, offloading("LocalAndRemote"), taint_effect=effect) == []
+    assert plan_placement(tolerant, offloading("LocalAndRemote"), taint_effect="NoSchedule") == []
+    assert plan_placement(pod(), offloading("LocalAndRemote"), taint_effect="PreferNoSchedule") == []
+    (affinity,) = plan_placement(pod(), offloading("Remote"), taint_effect="PreferNoSchedule")
+    assert terms([affinity]) == [{"matchExpressions": [VIRTUAL]}]
 
 
 NODES = st.fixed_dictionaries(

@@ -14,7 +14,7 @@ from isthmus.kube.manager import Manager
 from isthmus.kube.objects import Base, Key
 from isthmus.kube.options import Options
 from isthmus.offloading.namespaces.selector import Term, cross_product, terms_of
-from isthmus.offloading.placement import NOT_VIRTUAL, VIRTUAL, PodSpec, merge_terms, toleration
+from isthmus.offloading.placement import NOT_VIRTUAL, VIRTUAL, PodSpec, merge_terms, needed_tolerations
 
 
 class Pod(Base, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ def plan_placement(
     selector = terms_of(offloading.spec.cluster_selector)
     if pod.runtime_class_name == runtime_class:
         return _plan_affinity(pod, placement_terms("Remote", selector)) if selector else []
-    return _plan_toleration(pod, toleration(taint_effect)) + _plan_affinity(
+    return _plan_tolerations(pod, needed_tolerations(taint_effect)) + _plan_affinity(
         pod, placement_terms(strategy, selector)
     )
 
@@ -77,12 +77,11 @@ def placement_terms(strategy: str, selector: list[Term]) -> list[Term]:
     return [*selector, {"matchExpressions": [NOT_VIRTUAL]}] if selector else []
 
 
-def _plan_toleration(pod: PodSpec, wanted: dict[str, Any]) -> Operations:
-    if wanted in pod.tolerations:
-        return []
-    if not pod.tolerations:
-        return [{"op": "add", "path": "/spec/tolerations", "value": [wanted]}]
-    return [{"op": "add", "path": "/spec/tolerations/-", "value": wanted}]
+def _plan_tolerations(pod: PodSpec, needed: list[dict[str, Any]]) -> Operations:
+    missing = [each for each in needed if each not in pod.tolerations]
+    if missing and not pod.tolerations:
+        return [{"op": "add", "path": "/spec/tolerations", "value": missing}]
+    return [{"op": "add", "path": "/spec/tolerations/-", "value": each} for each in missing]
 
 
 def _plan_affinity(pod: PodSpec, terms: list[Term]) -> Operations:
