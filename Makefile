@@ -62,6 +62,10 @@ endurance: prepare  ## The long tests, a shard of six: make endurance SHARD=2/6 
 test-all: test figures  ## test, figures and all six shards of endurance (root, hours)
 	@for shard in 1 2 3 4 5 6; do $(MAKE) --no-print-directory endurance SHARD=$$shard/6 || exit 1; done
 
+.PHONY: conformance
+conformance: programs  ## Kubernetes' own conformance suite, every pod abroad: make conformance FOCUS='sig-cli' (root, an hour)
+	@.venv/bin/python -m tests.conformance $(if $(FOCUS),--focus='$(FOCUS)')
+
 durations: prepare  ## Take over how long the last runs' tests took, by which shards and workers are filled
 	@.venv/bin/python -m tests.durations $(RESULTS)/*.xml
 
