@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+
+from isthmus.api.offloading import VirtualNode
+from isthmus.kube.objects import Key
+from isthmus.offloading.virtualnode.node import NodeObject
+from isthmus.offloading.virtualnode.nodes import NodeReconciler
+from tests.apiserver import connected
 from tests.apiserver.clock import VIRTUAL_TIME, Clock
 from tests.offloading.stage import TNS, nodes, staged
+from tests.offloading.virtualnode.test_node import FACTS, HEALTHY
 
 pytestmark = VIRTUAL_TIME
 LEASES = "kube-node-lease"
@@ -190,3 +201,28 @@ async def test_the_finalizers_of_others_are_kept() -> None:
         await stage.until(lambda: len(finalizers()) == 2)
         stage.delete_node()
         await stage.until(lambda: finalizers() == ["example.com/theirs"])
+
+
+async def test_a_node_that_went_while_it_was_looked_at_is_not_made_again() -> None:
+    async with staged() as stage:
+        async with nodes(stage):
+            stage.make_node()
+            await stage.until_ready()
+        found: Any = stage.node()
+        seen = msgspec.convert(
+            {
+                **found,
+                "status": msgspec.Raw(msgspec.json.encode(found["status"])),
+                "spec": msgspec.Raw(msgspec.json.encode(found["spec"])),
+            },
+            NodeObject,
+        )
+        virtual_node = msgspec.convert(stage.rome.get("virtualnodes", TNS, "milan"), VirtualNode)
+        stage.rome.delete("nodes", "", "milan")
+        cache: Any = SimpleNamespace(get=lambda _: seen)
+        async with connected(stage.rome) as client:
+            reconciler = NodeReconciler(
+                client, cache, HEALTHY, FACTS, lambda: virtual_node, lambda _: None, lambda _: None
+            )
+            await reconciler.reconcile(Key("", "milan"))
+        assert stage.node() is None, "its VirtualNode may be ending: another look tells"

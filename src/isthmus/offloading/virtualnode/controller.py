@@ -241,6 +241,9 @@ class VirtualNodeController:
                 await self._report(virtual_node, _RUNNING, State("Deleting"))
                 return situation.pause
         await self._stop(virtual_node.key)
+        if self._rival(virtual_node) is None:
+            # What the task had begun before it learnt of the end may have made the Node once more.
+            await remove_node(self._runtime, virtual_node)
         await self._drop_finalizer(virtual_node)
         return None
 

@@ -115,12 +115,18 @@ def forge_annotations(virtual_node: VirtualNode) -> dict[str, str]:
     return {**virtual_node.spec.annotations, TAINTS: taints}
 
 
-def forge_node(virtual_node: VirtualNode, taints: list[dict[str, Any]], version: str) -> Manifest:
-    """What is applied of the Node, to that resourceVersion of it: all that it shall have but the status."""
+def forge_node(
+    virtual_node: VirtualNode, taints: list[dict[str, Any]], version: str, uid: str = ""
+) -> Manifest:
+    """What is applied of the Node, to that resourceVersion of it: all that it shall have but the status.
+
+    `uid` is that of a Node that is there: without it, an apply would make one anew that has gone meanwhile.
+    """
     return {
         "metadata": {
             "name": virtual_node.metadata.name,
             "resourceVersion": version,
+            **({"uid": uid} if uid else {}),
             "labels": forge_labels(virtual_node),
             "annotations": forge_annotations(virtual_node),
         },

@@ -104,10 +104,10 @@ class NodeReconciler:
             return await self._client.get(VIRTUAL_NODE_OBJECTS, virtual_node.metadata.name)
 
     async def _apply(
-        self, virtual_node: VirtualNode, taints: list[dict[str, Any]], version: str
+        self, virtual_node: VirtualNode, taints: list[dict[str, Any]], version: str, uid: str = ""
     ) -> NodeObject:
         """Apply all but the status: nothing of it is ever written otherwise, which an apply could not take back."""
-        manifest = forge_node(virtual_node, taints, version)
+        manifest = forge_node(virtual_node, taints, version, uid)
         node = await self._client.apply(VIRTUAL_NODE_OBJECTS, manifest, field_manager=FIELD_MANAGER)
         self._applied = (manifest["metadata"]["labels"], manifest["metadata"]["annotations"])
         return node
@@ -122,7 +122,11 @@ class NodeReconciler:
             and annotations.items() <= node.metadata.annotations.items()
         )
         if not present or self._applied != (labels, annotations):
-            await self._apply(virtual_node, planned, node.metadata.resource_version)
+            found = node.metadata
+            try:
+                await self._apply(virtual_node, planned, found.resource_version, found.uid)
+            except Conflict:
+                return  # it is gone, another or has changed: its event is under way
         if DRAINING in node.metadata.annotations:
             await self._uncordon(node)
 
