@@ -98,6 +98,7 @@ class FakeServer:
     errors: list[BaseException] = field(default_factory=list)
     port: int = 0
     _server: asyncio.Server | None = None
+    _place: socket.socket | None = None
     _arrival: asyncio.Condition = field(default_factory=asyncio.Condition)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _serving: set[asyncio.Task[None]] = field(default_factory=set)
@@ -112,8 +113,19 @@ class FakeServer:
         assert not self.errors, self.errors
 
     async def listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
-        self.port = self._server.sockets[0].getsockname()[1]
+        if self._place is None:
+            # Held while the server is stopped too: nobody else's connection may take the port it comes back to.
+            self._place = socket.socket()
+            self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            self._place.bind(("127.0.0.1", self.port))
+            self.port = self._place.getsockname()[1]
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", self.port, ssl=self.tls, reuse_port=True
+        )
+
+    def __del__(self) -> None:
+        if self._place is not None:
+            self._place.close()
 
     def accept(self, sock: socket.socket) -> None:
         """Serve a connection that somebody else made."""
