@@ -20,8 +20,8 @@ KINDS = "virtualnodes,rslice,identities,renews,namespacemaps"
 Site = tuple[Cluster, Cluster, str]
 
 
-@pytest.fixture(scope="module")
-def site(installed: Pair, endings: Endings) -> Iterator[Site]:
+@pytest.fixture(name="site", scope="module")
+def site_fixture(installed: Pair, endings: Endings) -> Iterator[Site]:
     """Rome with two pods in milan, in a namespace of its own, without a network between the two."""
     rome, milan = installed
     separate(rome, milan)
@@ -38,8 +38,8 @@ def site(installed: Pair, endings: Endings) -> Iterator[Site]:
     separate(rome, milan)
 
 
-@pytest.fixture
-def running(site: Site) -> Site:
+@pytest.fixture(name="running")
+def running_fixture(site: Site) -> Site:
     """The site with its pods running, whatever the last test deleted."""
     rome, milan, name = site
     peering = ("identity", "controlplane-milan", "-n", HOME), ("tenant", "rome", "-n", AWAY)
@@ -199,15 +199,23 @@ def test_a_tenant_goes_though_its_consumer_does_not_answer(running: Site) -> Non
         assert not milan.items("rslice,namespacemaps,renews,quotas", "-n", AWAY)
 
 
-@pytest.mark.endurance
-def test_a_virtual_node_goes_though_its_provider_shut_us_out_unseen(running: Site) -> None:
-    rome, milan, name = running
+@contextlib.contextmanager
+def shut_out_unseen(milan: Cluster, twin: str) -> Iterator[None]:
+    """Milan deletes the Tenant and the twin namespace ends while rome's controller sees nothing of it."""
     [controller] = mains("controller", "rome")
     with controller.stopped():
         with without_api_server("milan"):
             pass  # Whoever followed milan's objects has to ask anew, and the twin is not for rome to see any more.
         milan.kubectl("delete", "tenant", "rome", "-n", AWAY, "--timeout=20s")
-        eventually(lambda: milan.get("namespace", f"{name}-rome") is None, within=60, what="the twin's end")
+        eventually(lambda: milan.get("namespace", twin) is None, within=120, what="the twin's end")
+        yield
+
+
+@pytest.mark.endurance
+def test_a_virtual_node_goes_though_its_provider_shut_us_out_unseen(running: Site) -> None:
+    rome, milan, name = running
+    with shut_out_unseen(milan, f"{name}-rome"):
+        pass
     rome.kubectl("delete", "virtualnode", "milan", "-n", HOME, "--timeout=100s", timeout=110)
 
 
