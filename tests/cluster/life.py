@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.cluster.installation.commands import remains
 from tests.cluster.peering import NODE_PORT, between, left
 from tests.cluster.support import Cluster, deployment, eventually, isthmus, ready_pods
 
@@ -18,17 +19,6 @@ STAYS = {
 }
 """The affinity of a pod that stays at home."""
 SERVE = ["agnhost", "netexec", f"--http-port={PORT}"]
-
-
-def remains(cluster: Cluster) -> list[str]:
-    """Whatever of Isthmus is in the cluster, cluster-wide objects and namespaces."""
-    kinds = (
-        "namespaces,customresourcedefinitions,clusterroles,clusterrolebindings,runtimeclasses,nodes,"
-        "mutatingwebhookconfigurations,validatingwebhookconfigurations,certificatesigningrequests,"
-        "validatingadmissionpolicies,validatingadmissionpolicybindings"
-    )
-    names = [f"{one['kind']} {one['metadata']['name']}" for one in cluster.items(kinds)]
-    return [name for name in names if "liqo" in name or "isthmus" in name]
 
 
 def play(consumer: Cluster, provider: Cluster, directory: Path) -> None:

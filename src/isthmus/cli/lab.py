@@ -56,6 +56,17 @@ def lab() -> None:
     """Real Kubernetes clusters on this one machine, without Docker. Needs root."""
 
 
+def kubernetes_option(text: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """The option that names one version of Kubernetes or several; `text` is its help."""
+    return click.option(
+        "--kubernetes",
+        metavar="VERSION[,VERSION...]",
+        default=binaries.DEFAULT_KUBERNETES,
+        show_default=True,
+        help=text,
+    )
+
+
 @lab.command(
     epilog=examples(
         "isthmus lab up --clusters 3 --workers 1",
@@ -66,13 +77,7 @@ def lab() -> None:
 )
 @click.option("--clusters", default=2, show_default=True, help="How many clusters.")
 @click.option("--workers", default=2, show_default=True, help="How many worker nodes in each.")
-@click.option(
-    "--kubernetes",
-    metavar="VERSION[,VERSION...]",
-    default=binaries.DEFAULT_KUBERNETES,
-    show_default=True,
-    help="The version, or one for each cluster.",
-)
+@kubernetes_option("The version, or one for each cluster.")
 @click.option("--disjoint", is_flag=True, help="Give each cluster address ranges of its own.")
 @click.option(
     "--certificate-life",
@@ -94,13 +99,7 @@ def up(clusters: int, workers: int, kubernetes: str, disjoint: bool, certificate
 
 
 @lab.command("build", epilog=examples("isthmus lab build", "isthmus lab build --kubernetes 1.35,1.37"))
-@click.option(
-    "--kubernetes",
-    metavar="VERSION[,VERSION...]",
-    default=binaries.DEFAULT_KUBERNETES,
-    show_default=True,
-    help="The versions to build.",
-)
+@kubernetes_option("The versions to build.")
 @translated
 def build_programs(kubernetes: str) -> None:
     """Build whatever the lab needs that is not in the cache yet, and start nothing.
