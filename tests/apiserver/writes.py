@@ -162,7 +162,7 @@ class Writer:
         if not finalizers:
             del metadata["finalizers"]
         if "deletionTimestamp" not in metadata:
-            metadata["deletionTimestamp"] = self.store.now()
+            metadata["deletionTimestamp"] = self.store.now(grace)
             if "generation" in metadata:
                 metadata["generation"] += 1
         if place.plural != "namespaces":

@@ -120,6 +120,20 @@ async def test_what_is_left_of_a_tunnel_is_named(sites: Duo) -> None:
     assert f"not everything was gone within 5.0 s (left: rome: Deployment {HERE}/gw-milan)" in told
 
 
+async def test_gateway_pods_are_awaited_while_their_kubelet_has_time_to_end_them(sites: Duo) -> None:
+    await sites(*CONNECT)
+    sites.rome.writer.graceful_pods = True
+    for name in ("ending", "lost"):
+        metadata = {"namespace": HERE, "name": name, "labels": {"networking.liqo.io/component": "gateway"}}
+        sites.rome.create("pods", {"metadata": metadata, "spec": {"nodeName": "worker"}})
+        sites.rome.delete("pods", HERE, name, gracePeriodSeconds=1000)
+    sites.rome.objects["pods", HERE, "lost"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    told = failure(await sites("network", "disconnect", "--skip-confirm", "--wait", "--timeout", "5s"))
+    assert f"not everything was gone within 5.0 s (left: rome: Pod {HERE}/ending)" in told
+    sites.rome.delete("pods", HERE, "ending")
+    assert (await sites("network", "disconnect", "--skip-confirm", "--wait")).code == 0
+
+
 async def test_a_server_at_the_consumer(sites: Duo) -> None:
     assert (await sites(*CONNECT, "--gw-server-service-location", "Consumer")).code == 0
     assert (sites.rome.named("gatewayservers"), sites.milan.named("gatewayclients")) == ({"milan"}, {"rome"})

@@ -24,6 +24,7 @@ from isthmus.cli.removal import Group, await_gone, list_left, remove
 from isthmus.cli.waiting import Deadline
 from isthmus.kube.builtin import DEPLOYMENTS, PODS, SECRETS, SERVICES
 from isthmus.kube.objects import Object
+from isthmus.kube.times import deleting_for
 
 
 def gateway_groups(pair: Pair) -> list[Group]:
@@ -48,7 +49,7 @@ def leftovers(pair: Pair, *, ranges: bool) -> list[Group]:
 def _made(end: End, ranges: bool) -> list[Group]:
     gateways = f"{labels.GATEWAY_COMPONENT}={labels.GATEWAY_COMPONENT_VALUE}"
     groups = [Group(end.cluster, kind, end.namespace, gateways) for kind in (DEPLOYMENTS, SERVICES)]
-    groups.append(Group(end.cluster, PODS, end.namespace, gateways, _is_running))
+    groups.append(Group(end.cluster, PODS, end.namespace, gateways, _is_awaited))
     groups.append(
         Group(end.cluster, SECRETS, end.namespace, f"{labels.GATEWAY_RESOURCE},{end.selector}", _is_made)
     )
@@ -61,9 +62,9 @@ def _made(end: End, ranges: bool) -> list[Group]:
     return groups
 
 
-def _is_running(found: Object) -> bool:
-    # One that is ending may be on a node that is gone, and would be waited for without end.
-    return not found.deleting
+def _is_awaited(pod: Object) -> bool:
+    # A pod whose grace period is over and that is still there is on a node that does not answer.
+    return not pod.deleting or deleting_for(pod) < 0
 
 
 def _is_made(found: Object) -> bool:
