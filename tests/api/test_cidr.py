@@ -45,7 +45,7 @@ def test_only_what_is_an_address_is_taken_for_one(text: str) -> None:
     try:
         expected = int(ipaddress.IPv4Address(text))
     except ValueError:
-        with pytest.raises(ValueError, match="no IPv4 address"):
+        with pytest.raises(ValueError, match="is not a valid IPv4 address"):
             parse_address(text)
     else:
         assert parse_address(text) == expected

@@ -76,19 +76,19 @@ def test_help_of_each_has_an_example_of_it(words: list[str], capsys: pytest.Capt
     ("arguments", "said"),
     [
         (["create", "nonce"], "--remote-cluster-id"),
-        (["create", "nonce", "--remote-cluster-id", "Rome"], '"Rome" is no DNS label'),
+        (["create", "nonce", "--remote-cluster-id", "Rome"], '"Rome" is not a valid DNS label'),
         (["create", "resourceslice", "x" * 51, "--remote-cluster-id", "milan"], "has 51 characters"),
         (["create", "resourceslice", "A_b", "--remote-cluster-id", "milan"], '"A_b" cannot name a slice'),
         (
             ["create", "resourceslice", "--remote-cluster-id", "milan", "--cpu", "much"],
-            '"much" is no quantity',
+            '"much" is not a valid quantity',
         ),
         ([*COMMON], "--resource-slice-name and --kubeconfig-secret-name: neither is given"),
         (
             [*COMMON, "--resource-slice-name", "a", "--kubeconfig-secret-name", "b"],
             "--resource-slice-name and --kubeconfig-secret-name: both are given",
         ),
-        ([*COMMON, "--resource-slice-name", "a", "--labels", "x"], '--labels "x" is no label'),
+        ([*COMMON, "--resource-slice-name", "a", "--labels", "x"], '--labels "x" is not a valid label'),
         (
             [*COMMON, "--resource-slice-name", "a", "--vk-options-template", "x"],
             '--vk-options-template "x" names no template: write NAMESPACE/NAME',
@@ -128,13 +128,16 @@ def test_help_of_each_has_an_example_of_it(words: list[str], capsys: pytest.Capt
             ["create", "publickey", "--remote-cluster-id", "milan", "--public-key", "c2hvcnQ="],
             '--public-key "c2hvcnQ=" is not base64 of 32 bytes',
         ),
-        (["generate", "tenant", "--remote-cluster-id", "milan", "--nonce", "x"], '--nonce "x" is no nonce'),
+        (
+            ["generate", "tenant", "--remote-cluster-id", "milan", "--nonce", "x"],
+            '--nonce "x" is not a valid nonce',
+        ),
         (
             ["generate", "tenant", "--remote-cluster-id", "milan", "--proxy-url", "milan"],
-            '--proxy-url "milan" is no URL of a proxy',
+            '--proxy-url "milan" is not a valid proxy URL',
         ),
         (["generate", "publickey", "--gateway-type", "both", "--gateway-name", "x"], "--gateway-type"),
-        (["delete", "virtualnode"], "which VirtualNode is not said"),
+        (["delete", "virtualnode"], "no VirtualNode named"),
         (["force", "unpeer"], "ID"),
         (["cordon", "resourceslice", "milan"], "--remote-cluster-id"),
     ],

@@ -56,7 +56,7 @@ async def test_a_nonce_that_nobody_fills(duo: Duo) -> None:
 @pytest.mark.parametrize(
     ("words", "plural", "said"),
     [
-        (("configuration", *RANGES), "configurations", "rome knows the address ranges of milan\n"),
+        (("configuration", *RANGES), "configurations", "rome: configuration milan created\n"),
         (
             ("gatewayserver", "--service-type", "NodePort"),
             "gatewayservers",
@@ -149,7 +149,7 @@ async def test_the_flags_of_a_server_that_contradict_each_other(sites: Duo) -> N
     told = failure(
         await sites.alone("create", "gatewayserver", *OF_MILAN, "--load-balancer-ip", "1.2.3"), code=2
     )
-    assert told == "--load-balancer-ip: '1.2.3' is no IPv4 address: write for instance 10.1.2.3"
+    assert told == "--load-balancer-ip: '1.2.3' is not a valid IPv4 address: write for instance 10.1.2.3"
     assert sites.journal == []
 
 

@@ -45,7 +45,7 @@ def run(monkeypatch: pytest.MonkeyPatch, error: BaseException, *arguments: str) 
     ("error", "code", "said"),
     [
         (
-            CommandError('cluster id "Rome" is no DNS label', "use small letters"),
+            CommandError('cluster id "Rome" is not a valid DNS label', "use small letters"),
             1,
             'error: cluster id "Rome" is',
         ),
@@ -77,7 +77,7 @@ def test_a_failure_is_told_without_traceback(
     [
         (
             CertificateError("self-signed certificate"),
-            'the remote cluster "milan" at https://milan:6443 is not who the kubeconfig expects (self-signed '
+            'the remote cluster "milan" at https://milan:6443 failed TLS verification (self-signed '
             "certificate): check certificate-authority-data in --remote-kubeconfig",
         ),
         (

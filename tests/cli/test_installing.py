@@ -132,7 +132,7 @@ async def test_a_controller_that_does_not_come_up_is_told_at_the_end_of_the_time
     async with cluster(works=False) as api:
         told = failure(await Rome(api, tmp_path)(*INSTALL, "--timeout", "1s"))
     assert told == (
-        "the controller was not ready within 1 s: the rollout has not begun: everything else is installed: mend this "
+        "the controller was not ready within 1 s: the rollout has not begun: everything else is installed: fix this "
         "and run isthmus install again"
     )
 

@@ -236,7 +236,7 @@ async def test_what_cannot_be_shown(duo: Duo) -> None:
     duo.rome.fail(403, "Forbidden", "you may not list foreignclusters", verb="list", plural="foreignclusters")
     told = failure(await duo.alone("info"))
     assert told.startswith('reading the installation in the local cluster "rome" is not allowed (')
-    assert told.endswith("give --kubeconfig of a user who may")
+    assert told.endswith("use a --kubeconfig whose user has this permission")
     duo.rome.kinds.drop("foreignclusters")
     told = failure(await duo.alone("info"))
     assert "does not have the CRDs of Isthmus (missing: foreignclusters.core.liqo.io)" in told

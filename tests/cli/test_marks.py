@@ -59,4 +59,4 @@ def test_the_flags_reach_what_is_printed() -> None:
     assert (metadata["labels"]["team"], metadata["annotations"]) == ("a", {"of": "milan"})
     wrong = CliRunner().invoke(command, ["--global-labels", "nonsense"], obj={})
     assert wrong.exit_code == 2
-    assert '"nonsense" is no pair of key and value' in wrong.output
+    assert '"nonsense" is not a valid key=value pair' in wrong.output

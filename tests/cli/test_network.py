@@ -175,7 +175,9 @@ async def test_what_the_kernel_of_a_gateway_lacks_is_told_in_its_own_words(rome:
 @pytest.mark.usefixtures("impatient")
 async def test_a_cluster_without_load_balancers_is_told_what_to_use(rome: Site, milan: Site) -> None:
     milan.load_balancer = ""
-    with pytest.raises(CommandError, match=r"milan has nothing .* --gw-server-service-type NodePort"):
+    with pytest.raises(
+        CommandError, match=r"milan has no load balancer provider .* --gw-server-service-type NodePort"
+    ):
         await join(rome, milan)
     await join(rome, milan, NetworkWish(service_type="NodePort"))  # The mend works.
 

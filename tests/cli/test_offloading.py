@@ -157,7 +157,7 @@ async def test_namespaces_by_their_labels(duo: Duo) -> None:
     [
         ((), 2, "give the names of namespaces, or --ns-selector"),
         (("shop", "--ns-selector", "a=b"), 2, "give the names of namespaces, or --ns-selector, not both"),
-        (("Shop",), 2, '"Shop" cannot be the name of a namespace: it is no DNS label'),
+        (("Shop",), 2, '"Shop" cannot be the name of a namespace: it is not a valid DNS label'),
         (
             ("market",),
             1,

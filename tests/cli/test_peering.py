@@ -33,7 +33,7 @@ async def test_a_peering_is_made_in_order_and_each_step_is_told(duo: Duo) -> Non
         "(rome) Controller ready",
         "(milan) Controller ready",
         "(rome) Key pair of the cluster",
-        "Nothing stands in the way",
+        "Pre-flight checks passed",
         f"(rome) Tenant namespace {HERE}",
         f"(milan) Tenant namespace {THERE}",
         "(milan) Nonce to sign",
@@ -145,7 +145,7 @@ def refuse_tenants(duo: Duo) -> None:
 async def test_a_refused_tenant_is_told_in_the_providers_words(duo: Duo) -> None:
     refuse_tenants(duo)
     assert failure(await duo(*PEERING)) == (
-        'the remote cluster "milan" refuses tenant rome: Refused: the signature is of another key: mend this and run '
+        'the remote cluster "milan" refuses tenant rome: Refused: the signature is of another key: fix this and run '
         "peer again, or isthmus unpeer to undo what was made"
     )
 

@@ -65,10 +65,12 @@ async def test_a_peering_user_is_made_and_taken_back(roles: Duo) -> None:
     (user,) = {one["subjects"][0]["name"] for one in roles.milan.list("rolebindings")}
     assert decode(roles.milan.get(*CSR)["spec"]["request"]).decode() == f"{user} in ['liqo.io']"
     told = failure(await run(roles, *USER))
-    assert "has a peering user for rome already, and its kubeconfig is kept nowhere" in told
+    assert "has a peering user for rome already; its kubeconfig is not stored" in told
     assert "take it back with isthmus delete peering-user --consumer-cluster-id rome" in told
     ended = await run(roles, *DELETE)
-    assert (ended.code, ended.out) == (0, "the peering user of rome may do nothing any more\n"), ended.err
+    assert (ended.code, ended.out) == (0, "peering user of rome deleted; its kubeconfig no longer works\n"), (
+        ended.err
+    )
     assert (roles.milan.list("rolebindings"), roles.milan.get(*CSR)) == ([], None)
     assert (await run(roles, *DELETE)).out == "rome had no peering user: nothing to do\n"
 
@@ -119,7 +121,7 @@ async def test_a_signer_that_refuses_is_told_with_the_way_back(roles: Duo) -> No
     assert "signer kubernetes.io/kube-apiserver-client: Failed (Policy): no clients today" in told
     assert told.endswith("then run isthmus delete peering-user --consumer-cluster-id rome and this again")
     assert not roles.milan.list("rolebindings")
-    assert (await run(roles, *DELETE)).out == "the peering user of rome may do nothing any more\n"
+    assert (await run(roles, *DELETE)).out == "peering user of rome deleted; its kubeconfig no longer works\n"
 
 
 async def test_two_at_once_are_told_apart(roles: Duo) -> None:

@@ -53,14 +53,14 @@ CASES: list[tuple[Callable[[Duo], object], str, str]] = [
     ),
     (
         lambda duo: rename(duo, "Rome_1"),
-        'the id "Rome_1" of the local cluster (CLUSTER_ID in ConfigMap liqo/liqo-clusterid-configmap) is no DNS label',
-        "install it anew with --cluster-id",
+        'the id "Rome_1" of the local cluster (CLUSTER_ID in ConfigMap liqo/liqo-clusterid-configmap) is not a valid',
+        "reinstall it with --cluster-id",
     ),
     (lambda duo: rename(duo, "milan"), 'both clusters have the id "milan"', "with another --cluster-id"),
     (
         lambda duo: rename(duo, "r" * 51),
         "of the local cluster has 51 characters",
-        "names made from it allow 50: install it anew with a shorter --cluster-id",
+        "names made from it allow 50: reinstall it with a shorter --cluster-id",
     ),
     (
         lambda duo: withdraw(duo, "shadowpods"),

@@ -83,7 +83,7 @@ def test_a_virtual_node_named_as_a_real_one(consumer: Consumer) -> None:
         "metadata": {"name": node, "namespace": consumer.tenant},
         "spec": {"clusterID": consumer.id},
     }
-    assert f"a node named {node} exists and is no virtual node" in refused(provider, manifest)
+    assert f"a node named {node} exists and is not a virtual node" in refused(provider, manifest)
 
 
 def tenant(
@@ -111,7 +111,7 @@ def test_one_tenant_for_one_cluster(installed: Pair, endings: Endings) -> None:
             (tenant(id_, second, id_), f"a Tenant named {id_} already exists"),
             (tenant("another", second, id_), f"already the Tenant {id_}"),
             (tenant("third", second, "third"), "is the tenant namespace of"),
-            (tenant("fourth", "default", "fourth"), "is no tenant namespace"),
+            (tenant("fourth", "default", "fourth"), "is not a tenant namespace"),
             (tenant("fifth", second, "Fifth!"), "spec.clusterID"),
             (tenant("milan", second, "milan"), "this cluster's own id"),
             (tenant("sixth", second, id_, {"liqo.io/remote-cluster-id": "rome"}), "they must agree"),

@@ -66,7 +66,7 @@ async def test_a_controller_that_does_not_start_is_told_with_its_last_words_and_
     fault = f"pod {CONTROLLER}-one: it ended 2 times, the last time with exit code 1: port 9443 is taken"
     assert str(failed.value) == (
         f"the controller was not ready within 60 s: {fault} (last event: BackOff: restarting failed container): "
-        "everything else is installed: mend this and run isthmus install again"
+        "everything else is installed: fix this and run isthmus install again"
     )
     assert told.waited_for("Waiting for the controller") == [f"no pod is ready; {fault}"]
 

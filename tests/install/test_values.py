@@ -75,7 +75,10 @@ def test_numbers_stay_text_where_text_is_wanted() -> None:
         ("networking.fabric.config.routeConfigurationRulePriority=40000", ["RulePriority", "32765"]),
         ("networking.gatewayTemplates.replicas=0", ["networking.gatewayTemplates.replicas", "1 to 16"]),
         ("networking.gatewayTemplates.ping.lossThreshold=0", ["ping.lossThreshold", "1 to 1000"]),
-        ("networking.gatewayTemplates.ping.interval=2", ["ping.interval", '"2" is no time', "500ms"]),
+        (
+            "networking.gatewayTemplates.ping.interval=2",
+            ["ping.interval", '"2" is not a valid duration', "500ms"],
+        ),
         ("networking.gatewayTemplates.ping.updateStatusInterval=1ms", ["updateStatusInterval", "100ms"]),
         ("networking.gatewayTemplates.wireguard.implementation=boring", ["boring", "kernel, userspace"]),
         (
@@ -102,7 +105,7 @@ def test_numbers_stay_text_where_text_is_wanted() -> None:
         ("offloading=false", ["offloading is a group", "offloading.enabled"]),
         ("authentication.enabled=maybe", ["authentication.enabled", "expected bool"]),
         ("ipam.podCIDRs=10.0.0.0/8", ["ipam.podCIDRs", "{one,two}"]),
-        ("ipam.podCIDRs={10.0.0.0/33}", ["10.0.0.0/33", "no IPv4 CIDR"]),
+        ("ipam.podCIDRs={10.0.0.0/33}", ["10.0.0.0/33", "is not a valid IPv4 CIDR"]),
         ("ipam.serviceCIDR=10.96.0.1/16", ["10.96.0.1/16", "host bits"]),
         (
             "controllerManager.pod.extraArgs={--v=4}",

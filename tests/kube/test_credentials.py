@@ -110,7 +110,7 @@ def test_the_variable_names_a_list_whose_first_values_win(
             {"contexts": [{"name": "one", "context": {"cluster": "gone"}}]},
             r"context 'one' names 'gone'.*\(c1\)",
         ),
-        ({"clusters": "text"}, "is no kubeconfig"),
+        ({"clusters": "text"}, "is not a valid kubeconfig"),
     ],
 )
 def test_a_fault_is_one_clear_error(change: dict[str, Any], complaint: str) -> None:
@@ -139,7 +139,7 @@ def test_a_missing_file_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.M
 def test_the_service_account_of_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SERVICE_ACCOUNT", tmp_path)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    with pytest.raises(ConfigurationError, match="this is no pod"):
+    with pytest.raises(ConfigurationError, match="this is not a pod"):
         in_cluster()
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")

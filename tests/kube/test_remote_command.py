@@ -70,7 +70,7 @@ async def test_the_exit_code_is_told() -> None:
     [
         ([frame(b"\x01half")], "broke off"),
         ([frame(b"", 8)], "ended before the command did"),
-        ([b"\x82\x85abcdabcde"], "no WebSocket frame of a server"),
+        ([b"\x82\x85abcdabcde"], "received an invalid WebSocket frame"),
         ([frame(b'\x03{"status":"Failure","message":"no such program"}')], "no such program"),
     ],
 )

@@ -138,7 +138,10 @@ def signed_life(cluster: str) -> timedelta:
 @pytest.mark.usefixtures("_cleared")
 def test_disjoint_clusters_whose_certificates_live_minutes() -> None:
     wrong = run("up", "--certificate-life", "soon")
-    assert (wrong.returncode, "--certificate-life 'soon' is no duration" in wrong.stderr) == (1, True)
+    assert (wrong.returncode, "--certificate-life 'soon' is not a valid duration" in wrong.stderr) == (
+        1,
+        True,
+    )
     done = run("up", "--clusters", "2", "--workers", "1", "--disjoint", "--certificate-life", "10m")
     assert done.returncode == 0, done.stderr
     path = "jsonpath={.items[*].spec.podCIDR}"

@@ -111,7 +111,7 @@ async def test_nothing_is_made_before_all_is_granted_and_the_kubeconfig_is_there
 async def test_what_was_granted_but_cannot_be_a_node_is_told_and_tried_again(clock: Clock) -> None:
     def policy(review: Admission) -> None:
         if review.place.plural == "virtualnodes":
-            raise StatusError(403, "Forbidden", "a node named milan exists and is no virtual node")
+            raise StatusError(403, "Forbidden", "a node named milan exists and is not a virtual node")
 
     api = ApiServer()
     api.admission.append(policy)
@@ -120,7 +120,7 @@ async def test_what_was_granted_but_cannot_be_a_node_is_told_and_tried_again(clo
         identify(api)
         grant(api)
         await api.until(lambda: api.events("VirtualNodeRefused"))
-        assert "is no virtual node" in api.events("VirtualNodeRefused")[0]
+        assert "is not a virtual node" in api.events("VirtualNodeRefused")[0]
         begun = clock.monotonic()
         api.admission.clear()
         await api.until(lambda: spec(api), 2 * REFUSED)

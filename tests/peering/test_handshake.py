@@ -112,13 +112,13 @@ def test_resource_slice() -> None:
 
 @pytest.mark.parametrize("peer", ["", "Rome", "a.b", "-a", "a" * 64, "a\n", "../x"])
 def test_ids_that_are_no_dns_labels_are_refused(peer: str) -> None:
-    with pytest.raises(ValueError, match="no DNS label"):
+    with pytest.raises(ValueError, match="is not a valid DNS label"):
         forge_tenant_namespace(peer)
-    with pytest.raises(ValueError, match="no DNS label"):
+    with pytest.raises(ValueError, match="is not a valid DNS label"):
         forge_tenant(peer, public_key="", csr="", signature=b"")
-    with pytest.raises(ValueError, match="no DNS label"):
+    with pytest.raises(ValueError, match="is not a valid DNS label"):
         forge_identity(peer, params())
-    with pytest.raises(ValueError, match="no DNS label"):
+    with pytest.raises(ValueError, match="is not a valid DNS label"):
         forge_resource_slice(peer, "ns")
 
 

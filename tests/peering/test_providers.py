@@ -76,7 +76,12 @@ async def test_with_an_interval_of_0_no_provider_is_asked() -> None:
     [
         ("a: [", {}, "InvalidKubeconfig", "by-hand"),
         ("apiVersion: v1\nkind: Config\n", {}, "InvalidKubeconfig", "by-hand"),
-        ("x", {labels.REMOTE_TENANT_NAMESPACE: "Not.One"}, "InvalidPeer", "'Not.One' is no namespace"),
+        (
+            "x",
+            {labels.REMOTE_TENANT_NAMESPACE: "Not.One"},
+            "InvalidPeer",
+            "'Not.One' is not a valid namespace",
+        ),
     ],
 )
 async def test_a_kubeconfig_that_cannot_be_used_is_told(
@@ -225,7 +230,7 @@ async def test_a_kubeconfig_that_goes_before_its_slices_waits_for_them_and_says_
         await rome.api.until(
             lambda: not rome.api.get("secrets", HERE, KUBECONFIG), timeout=DELETION_BOUND + 60
         )
-        (told,) = await rome.api.until(lambda: rome.api.events("CopiesLeft"))
+        (told,) = await rome.api.until(lambda: rome.api.events("RemoteObjectsOrphaned"))
         assert told == "1 objects may still have a copy at milan, which is no longer told of them"
 
 

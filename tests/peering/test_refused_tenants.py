@@ -70,7 +70,7 @@ async def test_who_cannot_prove_to_be_the_consumer_is_not_let_in(fault: str, rea
         ({"csr": encode("no request")}, "InvalidCSR", "the certificate request cannot be read"),
         ({"csr": ""}, "InvalidCSR", "the certificate request is empty"),
         ({"clusterID": "milan"}, "InvalidClusterID", "is this cluster's own id"),
-        ({"clusterID": "Not.One"}, "InvalidClusterID", "is no DNS label"),
+        ({"clusterID": "Not.One"}, "InvalidClusterID", "is not a valid DNS label"),
     ],
 )
 async def test_what_is_no_proof_at_all_is_refused_with_the_field(spec: Json, reason: str, said: str) -> None:

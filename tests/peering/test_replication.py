@@ -137,7 +137,7 @@ async def test_a_renewed_certificate_that_is_none_is_told_and_not_used() -> None
         with milan.api.failing(500, verb="patch", plural="renews", subresource="status"):
             milan.api.merge("renews", THERE, CONTROL_PLANE, {"status": {"authParams": params}})
             said = await rome.api.until(lambda: rome.refusal("InvalidIdentity"))
-        assert "spec.authParams.apiServer 'http://milan.test' is no URL" in said
+        assert "spec.authParams.apiServer 'http://milan.test' is not a valid URL" in said
         assert rome.get("identities", HERE, CONTROL_PLANE)["spec"] == before
 
 

@@ -183,7 +183,7 @@ async def test_what_is_asked_for_beyond_reason_is_denied_and_the_identity_stays(
     ("marks", "name", "said"),
     [
         ({labels.REMOTE_ID: "rome"}, "odd", "is this cluster's own id"),
-        ({labels.REMOTE_ID: "Not.One"}, "odd", "is no cluster id"),
+        ({labels.REMOTE_ID: "Not.One"}, "odd", "is not a valid cluster id"),
         ({labels.REMOTE_ID: "milan"}, "a" * 51, "the name is longer than 50 characters"),
     ],
 )
@@ -226,11 +226,11 @@ async def test_an_identity_of_somebody_else_is_left_alone() -> None:
     [
         (
             {"apiServer": "http://milan:6443"},
-            "spec.authParams.apiServer 'http://milan:6443' is no URL with https://",
+            "spec.authParams.apiServer 'http://milan:6443' is not a valid URL with https://",
         ),
         (
             {"signedCRT": secret_data.encode("no certificate")},
-            "spec.authParams.signedCRT is no PEM certificate",
+            "spec.authParams.signedCRT is not a PEM certificate",
         ),
         ({"awsConfig": {"region": "eu"}}, "identities of AWS are not supported"),
     ],
@@ -250,7 +250,7 @@ async def test_what_a_provider_answers_is_checked_before_it_is_used(fields: Json
 @pytest.mark.parametrize(
     ("spec", "label", "said"),
     [
-        ({"clusterID": "Not.One"}, "milan", "is no DNS label"),
+        ({"clusterID": "Not.One"}, "milan", "is not a valid DNS label"),
         ({"clusterID": "milan"}, "oslo", "is not 'milan'"),
         (
             {"clusterID": "milan", "namespace": ""},

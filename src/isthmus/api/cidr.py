@@ -52,7 +52,7 @@ def parse_address(text: str) -> int:
     try:
         return int.from_bytes(inet_pton(AF_INET, text), "big")
     except (OSError, ValueError):
-        raise ValueError(f"{text[:64]!r} is no IPv4 address: write for instance 10.1.2.3") from None
+        raise ValueError(f"{text[:64]!r} is not a valid IPv4 address: write for instance 10.1.2.3") from None
 
 
 def format_address(address: int) -> str:
@@ -64,7 +64,7 @@ def parse_cidr(text: str) -> CIDR:
     """A range in CIDR notation, without host bits. Raises ValueError saying what is wrong and the mend."""
     address, _, length = text.partition("/")
     if not (length.isascii() and length.isdigit() and len(length) <= 2 and int(length) <= BITS):
-        raise ValueError(f"{text[:64]!r} is no IPv4 CIDR: write for instance 10.244.0.0/16")
+        raise ValueError(f"{text[:64]!r} is not a valid IPv4 CIDR: write for instance 10.244.0.0/16")
     prefix = int(length)
     number = parse_address(address)
     first = number >> (BITS - prefix) << (BITS - prefix)

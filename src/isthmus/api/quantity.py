@@ -30,7 +30,7 @@ _MAX_EXPONENT = 30
 def parse_quantity(value: Any) -> int:
     """The amount in nano units of a quantity as JSON has it: text, or a number.
 
-    Raises ValueError naming the value where it is no quantity.
+    Raises ValueError naming the value where it is not a valid quantity.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"{value!r} is not a quantity")

@@ -81,7 +81,7 @@ async def _authenticate(
         await check_identities(pair, progress)
         await check_controllers(pair, progress, deadline)
         keys = await read_keys(pair.local, progress, deadline)
-        with progress.step("Nothing stands in the way"):
+        with progress.step("Pre-flight checks passed"):
             await check_permissions_of_both(pair)
             await check_conflicts(pair, keys)
         if flags["in_band"]:

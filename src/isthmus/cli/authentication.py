@@ -150,7 +150,7 @@ async def _obtain_tenant(
             if refusal and patience.left() == 0:
                 raise CommandError(
                     f"{pair.remote.title} refuses tenant {consumer}: {refusal}",
-                    "mend this and run peer again, or isthmus unpeer to undo what was made",
+                    "fix this and run peer again, or isthmus unpeer to undo what was made",
                 )
             return None
 

@@ -84,7 +84,7 @@ def explain(cluster: Cluster, doing: str, error: errors.KubeError) -> CommandErr
     match error:
         case errors.CertificateError():
             return CommandError(
-                f"{cluster.title} at {cluster.server} is not who the kubeconfig expects ({error})",
+                f"{cluster.title} at {cluster.server} failed TLS verification ({error})",
                 f"check certificate-authority-data in {kubeconfig}",
             )
         case errors.TransportError():
@@ -100,7 +100,7 @@ def explain(cluster: Cluster, doing: str, error: errors.KubeError) -> CommandErr
         case errors.Forbidden():
             return CommandError(
                 f"{doing} in {cluster.title} is not allowed ({error})",
-                f"give {kubeconfig} of a user who may",
+                f"use a {kubeconfig} whose user has this permission",
             )
         case errors.ConfigurationError():
             return CommandError(f"{cluster.side} cluster, {kubeconfig}: {error}")

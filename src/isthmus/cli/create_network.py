@@ -116,7 +116,11 @@ def _end(site: Site) -> End:
 )
 @named("Configuration")
 @click.option(
-    "--remote-pod-cidr", metavar="CIDR", multiple=True, required=True, help="Of its pods; repeatable."
+    "--remote-pod-cidr",
+    metavar="CIDR",
+    multiple=True,
+    required=True,
+    help="Pod CIDR of the remote cluster (repeatable).",
 )
 @click.option(
     "--remote-external-cidr",
@@ -150,7 +154,7 @@ async def _configuration(credentials: Credentials, ranges: Cidrs, flags: dict[st
             return
         if flags["wait"]:
             await await_ranges(_end(site), progress, deadline, manifest["metadata"]["name"])
-    click.echo(f"{site.cluster.id} knows the address ranges of {peer}")
+    click.echo(f"{site.cluster.id}: configuration {peer} created")
 
 
 @click.command(

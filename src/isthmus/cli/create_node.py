@@ -48,7 +48,7 @@ CLASSES = (
 @click.option("--pods", type=Count(), help="Pods of the node. [default: 110, or the slice's]")
 @click.option("--resource", type=Assignment(), multiple=True, help="Any other resource; repeatable.")
 @switch_option("--create-node", True, "Make a Node; without, only Services and the like are reflected.")
-@click.option("--disable-network-check", is_flag=True, help="Be Ready whatever the tunnel does.")
+@click.option("--disable-network-check", is_flag=True, help="Report Ready even when the tunnel is down.")
 @click.option("--labels", "labels_", metavar="KEY=VALUE,...", multiple=True, help="Labels of the node.")
 @click.option(
     "--node-selector", metavar="KEY=VALUE,...", multiple=True, help="Which nodes of the provider to use."

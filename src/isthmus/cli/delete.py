@@ -62,7 +62,7 @@ def _add(verb: str, resource: Resource[Any], warning: str) -> None:
     def command(credentials: Credentials, names: tuple[str, ...], **flags: Any) -> None:
         if not names and not flags["remote_cluster_id"]:
             raise CommandError(
-                f"which {resource.kind} is not said", "give names, or --remote-cluster-id ID", code=MISUSED
+                f"no {resource.kind} named", "give names, or --remote-cluster-id ID", code=MISUSED
             )
         run(_delete(credentials, resource, warning, names, flags))
 
@@ -124,7 +124,7 @@ async def _peering_user(credentials: Credentials, flags: dict[str, Any]) -> None
     async with open_site(credentials, flags["namespace"], consumer) as site:
         found = await remove_peering_user(site, Progress(), Deadline(flags["timeout"]))
     click.echo(
-        f"the peering user of {consumer} may do nothing any more"
+        f"peering user of {consumer} deleted; its kubeconfig no longer works"
         if found
         else f"{consumer} had no peering user: nothing to do"
     )

@@ -34,7 +34,7 @@ API_SERVER, ESTABLISHED = "APIServerStatus", "Established"
 
 @click.group(epilog=examples("isthmus force unpeer milan"))
 def force() -> None:
-    """Do what cannot be done properly any more."""
+    """Force-remove a peering whose other cluster is gone."""
 
 
 @force.command(

@@ -176,7 +176,7 @@ def tenant(credentials: Credentials, **flags: Any) -> None:
     nonce = flags["nonce"].strip()
     if nonce and not is_nonce(nonce.encode(errors="replace")):
         raise CommandError(
-            f'--nonce "{nonce[:24]}" is no nonce: base64 of 32 to 256 bytes',
+            f'--nonce "{nonce[:24]}" is not a valid nonce: base64 of 32 to 256 bytes',
             "give what isthmus get nonce printed in the provider",
             code=MISUSED,
         )

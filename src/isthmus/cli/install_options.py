@@ -48,14 +48,14 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--cluster-labels", metavar="KEY=VALUE", multiple=True, help="Labels peers see on the virtual node."
     ),
     click.option(
-        "--api-server-url", metavar="URL", help="Where peers reach the API server; found if left out."
+        "--api-server-url", metavar="URL", help="Where peers reach the API server (default: auto-detected)."
     ),
     click.option(
         "--pod-cidr", metavar="CIDR", multiple=True, help="Range of the pods; found out if left out."
     ),
     click.option("--service-cidr", metavar="CIDR", help="Range of the Services; found out if left out."),
     click.option(
-        "--reserved-subnets", metavar="CIDR", multiple=True, help="Ranges that peers shall not be seen under."
+        "--reserved-subnets", metavar="CIDR", multiple=True, help="CIDRs excluded from remapping (repeatable)."
     ),
     click.option("--version", metavar="TAG", help="Tag of the image to run."),
     click.option("--image", metavar="NAME[:TAG]", help="Image to run."),

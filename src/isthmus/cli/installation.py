@@ -90,9 +90,9 @@ async def read_cluster_id(cluster: Cluster) -> ConfigMap:
     cluster_id = found.data.get(names.CLUSTER_ID_KEY, "")
     if not names.is_dns_label(cluster_id):
         raise CommandError(
-            f'the id "{cluster_id}" of {cluster.title} ({names.CLUSTER_ID_KEY} in ConfigMap {found.key}) is no '
-            "DNS label",
-            f"{DNS_LABEL_RULE}: install it anew with --cluster-id",
+            f'the id "{cluster_id}" of {cluster.title} ({names.CLUSTER_ID_KEY} in ConfigMap {found.key}) is '
+            "not a valid DNS label",
+            f"{DNS_LABEL_RULE}: reinstall it with --cluster-id",
         )
     cluster.id = cluster_id
     return found

@@ -80,7 +80,7 @@ def parse_marks(texts: tuple[str, ...], *, are_labels: bool) -> dict[str, str]:
     for part in (part for row in csv.reader(texts) for part in row if part):
         key, equals, value = part.partition("=")
         if not equals or not is_label_key(key):
-            raise ValueError(f'"{part}" is no pair of key and value: write key=value, for instance team=a')
+            raise ValueError(f'"{part}" is not a valid key=value pair: write key=value, for instance team=a')
         if are_labels and not names.is_label_value(placeholders.sample(value)):
             raise ValueError(
                 f'{key}: "{value}" cannot be the value of a label: at most 63 letters, digits, dashes, dots and '

@@ -30,7 +30,9 @@ async def pick_namespaces(
         )
     for name in named:
         if not names.is_dns_label(name):
-            raise CommandError(f'"{name}" cannot be the name of a namespace: it is no DNS label', code=2)
+            raise CommandError(
+                f'"{name}" cannot be the name of a namespace: it is not a valid DNS label', code=2
+            )
     if selector:
         return await _select(cluster, selector, offloadable)
     picked: dict[str, None] = {}

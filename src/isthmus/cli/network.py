@@ -167,7 +167,7 @@ async def _connect(
                 f"neither {pair.local.id} nor {pair.remote.id} has the networking module",
                 "install it in both with isthmus install --set networking.enabled=true",
             )
-        with progress.step("Nothing stands in the way"):
+        with progress.step("Pre-flight checks passed"):
             await check_permissions_of_both(pair, authentication=False, networking=True)
             plan = await plan_tunnel(pair, wish, mine, theirs)
         await join_networks(plan, wish, progress, deadline, wait=wait)

@@ -172,7 +172,7 @@ def _require_usable(cluster: Cluster, ranges: Cidrs) -> None:
         raise CommandError(
             f"the address ranges of {cluster.title} cannot be joined with another cluster's: "
             f"{str(error).removeprefix('spec.remote.cidr.')}",
-            f"install {cluster.id} anew with ranges that can be (--pod-cidr)",
+            f"reinstall {cluster.id} with valid ranges (--pod-cidr)",
         ) from None
 
 

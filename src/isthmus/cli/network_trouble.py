@@ -32,7 +32,7 @@ def explain_rejection(cluster: str, configuration: Configuration, reason: str) -
     """A Configuration that its cluster does not accept."""
     return CommandError(
         f"{cluster} does not accept the address ranges in Configuration {configuration.key}: {reason}",
-        "mend this and run the command again, or isthmus network reset to undo what was made",
+        "fix this and run the command again, or isthmus network reset to undo what was made",
     )
 
 
@@ -53,7 +53,7 @@ def explain_refusal(
                 "give a port of its range, usually 30000 to 32767, or leave the flag out",
             )
     return RefusedGatewayError(
-        f"{cluster} cannot make the gateway of {kind} {name}: {reason}", "mend this and run the command again"
+        f"{cluster} cannot make the gateway of {kind} {name}: {reason}", "fix this and run the command again"
     )
 
 
@@ -71,7 +71,7 @@ def explain_no_address(cluster: str, service: str, exposure: ServerEndpoint, wai
     if exposure.service_type == "LoadBalancer":
         wished = f" {exposure.load_balancer_ip}" if exposure.load_balancer_ip else ""
         return CommandError(
-            f"{cluster} has nothing that gives a Service of type LoadBalancer an address: {service} has none"
+            f"{cluster} has no load balancer provider that assigned an address to Service {service}"
             f"{wished and ' (wished:' + wished + ')'} after {waited}",
             "run this again with --gw-server-service-type NodePort, or install a load balancer there",
         )

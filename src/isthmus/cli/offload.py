@@ -143,7 +143,7 @@ def read_spec(mapping: str | None, remote_name: str, pods: str, selectors: tuple
         )
     if remote_name and not names.is_dns_label(remote_name):
         raise CommandError(
-            f'--remote-namespace-name "{remote_name}" cannot be the name of a namespace: it is no DNS label',
+            f'--remote-namespace-name "{remote_name}" cannot be the name of a namespace: it is not a valid DNS label',
             code=2,
         )
     spec: dict[str, Any] = {"podOffloadingStrategy": pods}

@@ -23,7 +23,9 @@ def parse_duration(text: str) -> float:
     """A Go duration such as `10m`, `90s` or `1h30m`, in seconds."""
     parts = list(_DURATION_PART.finditer(text))
     if not parts or "".join(part[0] for part in parts) != text:
-        raise ValueError(f'"{text}" is no duration: write a number with its unit, for instance 90s or 10m')
+        raise ValueError(
+            f'"{text}" is not a valid duration: write a number with its unit, for instance 90s or 10m'
+        )
     return sum(float(part[1]) * _SECONDS[part[2]] for part in parts)
 
 
@@ -32,7 +34,7 @@ def parse_quantity(text: str) -> str:
     try:
         amount = quantity.parse_quantity(text)
     except ValueError:
-        raise ValueError(f'"{text}" is no quantity: write for instance 4, 500m or 8Gi') from None
+        raise ValueError(f'"{text}" is not a valid quantity: write for instance 4, 500m or 8Gi') from None
     if amount < 0:
         raise ValueError(f'"{text}" is negative: resources are asked for in amounts of zero or more')
     return text.removeprefix("+")
@@ -41,7 +43,7 @@ def parse_quantity(text: str) -> str:
 def parse_count(text: str) -> str:
     """A whole number of zero or more, as a quantity."""
     if not text.isascii() or not text.removeprefix("+").isdigit():
-        raise ValueError(f'"{text}" is no whole number of zero or more')
+        raise ValueError(f'"{text}" is not a whole number of zero or more')
     return text.removeprefix("+")
 
 
@@ -57,7 +59,9 @@ def parse_assignment(text: str) -> tuple[str, str]:
     """`key=quantity` of a resource, such as `nvidia.com/gpu=2`."""
     key, equals, value = text.partition("=")
     if not equals or not is_label_key(key):
-        raise ValueError(f'"{text}" is no resource: write name=quantity, for instance nvidia.com/gpu=2')
+        raise ValueError(
+            f'"{text}" is not a valid resource: write name=quantity, for instance nvidia.com/gpu=2'
+        )
     try:
         return key, parse_quantity(value)
     except ValueError as error:
@@ -70,7 +74,7 @@ class Duration(click.ParamType[float]):
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds; fails the command line where the text is no duration or not above zero."""
+        """Seconds; fails the command line where the text is not a valid duration or not above zero."""
         if isinstance(value, int | float):
             return float(value)
         try:
@@ -131,9 +135,9 @@ class ClusterId(click.ParamType[str]):
     name = "id"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The id; fails the command line where it is no DNS label."""
+        """The id; fails the command line where it is not a valid DNS label."""
         if not names.is_dns_label(str(value)):
-            self.fail(f'"{value}" is no DNS label: {DNS_LABEL_RULE}', param, ctx)
+            self.fail(f'"{value}" is not a valid DNS label: {DNS_LABEL_RULE}', param, ctx)
         return str(value)
 
     def shell_complete(

@@ -137,7 +137,7 @@ async def _peer(local: Credentials, remote: Credentials, namespaces: tuple[str, 
         await check_controllers(pair, progress, deadline)
         keys = await read_keys(pair.local, progress, deadline)
         ranges = await _read_networking(pair, wish, progress, deadline)
-        with progress.step("Nothing stands in the way"):
+        with progress.step("Pre-flight checks passed"):
             await check_permissions_of_both(pair, networking=ranges is not None)
             await check_conflicts(pair, keys)
             plan = await plan_tunnel(pair, wish.network, *ranges) if wish.network and ranges else None
@@ -216,5 +216,5 @@ def check_proxy(url: str) -> str:
     """The URL of --proxy-url as given. Raises CommandError (exit code 2) where it is none."""
     parts = urlsplit(url)
     if url and (parts.scheme not in ("http", "https") or not parts.hostname):
-        raise CommandError(f'--proxy-url "{url}" is no URL of a proxy', "write http://host:port", code=2)
+        raise CommandError(f'--proxy-url "{url}" is not a valid proxy URL', "write http://host:port", code=2)
     return url

@@ -81,7 +81,7 @@ async def remove_peering_user(site: Site, progress: Progress, deadline: Deadline
 async def _refuse_second(site: Site) -> None:
     if any([await group.list() for group in list_groups(site)]):
         raise CommandError(
-            f"{site.cluster.title} has a peering user for {site.peer} already, and its kubeconfig is kept nowhere",
+            f"{site.cluster.title} has a peering user for {site.peer} already; its kubeconfig is not stored",
             f"take it back with isthmus delete peering-user --consumer-cluster-id {site.peer}, then run this again",
         )
 

@@ -65,7 +65,7 @@ async def check_two_clusters(
         if pair.local.id == pair.remote.id:
             raise CommandError(
                 f'both clusters have the id "{pair.local.id}" ({pair.local.server} and {pair.remote.server})',
-                "ids must differ: install one of them anew with another --cluster-id",
+                "ids must differ: reinstall one of them with another --cluster-id",
             )
         for cluster in (pair.local, pair.remote):
             _refuse_long_id(cluster)
@@ -86,7 +86,7 @@ def _refuse_long_id(cluster: Cluster) -> None:
     if len(cluster.id) > MAXIMUM_SLICE_NAME:
         raise CommandError(
             f'the id "{cluster.id}" of the {cluster.side} cluster has {len(cluster.id)} characters',
-            f"names made from it allow {MAXIMUM_SLICE_NAME}: install it anew with a shorter --cluster-id",
+            f"names made from it allow {MAXIMUM_SLICE_NAME}: reinstall it with a shorter --cluster-id",
         )
 
 
@@ -211,7 +211,7 @@ async def check_conflicts(pair: Pair, keys: KeyPair) -> None:
     if node is not None and node.metadata.labels.get(labels.REMOTE_CLUSTER_ID) != pair.remote.id:
         raise CommandError(
             f'{pair.local.title} has a node "{pair.remote.id}" of its own, and the virtual node would be called so',
-            "install the remote cluster anew with another --cluster-id, or use --create-virtual-node=false",
+            "reinstall the remote cluster with another --cluster-id, or use --create-virtual-node=false",
         )
 
 

@@ -39,24 +39,26 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "unauthenticate": Entry("isthmus.cli.unauthenticate", "Give up this cluster's identity on another."),
         "network": Entry("isthmus.cli.network", "Join the pod networks of two clusters, or separate them."),
         "info": Entry("isthmus.cli.info", "Show the installation and its peerings."),
-        "test": Entry("isthmus.cli.nettest.command", "Try out whether what was set up works."),
+        "test": Entry("isthmus.cli.nettest.command", "Run connectivity tests."),
     },
     "Peering by hand": {
         "create": Entry("isthmus.cli.create", "Create one object of a peering, in this cluster."),
         "generate": Entry("isthmus.cli.generate", "Print what the other cluster is to apply."),
         "get": Entry("isthmus.cli.get", "Show a nonce, a kubeconfig or resource slices."),
         "delete": Entry("isthmus.cli.delete", "Delete one object of a peering, in this cluster."),
-        "force": Entry("isthmus.cli.force", "Do what cannot be done properly any more."),
+        "force": Entry("isthmus.cli.force", "Force-remove a peering whose other cluster is gone."),
     },
     "Consumers": {
         "cordon": Entry("isthmus.cli.tenant_verbs", "Give a consumer nothing new; what it runs here stays."),
         "uncordon": Entry("isthmus.cli.tenant_verbs", "Let a cordoned consumer use its resources again."),
-        "drain": Entry("isthmus.cli.tenant_verbs", "Put a consumer out, with all it runs here."),
-        "activate": Entry("isthmus.cli.tenant_verbs", "Let a drained or cordoned consumer in again."),
+        "drain": Entry(
+            "isthmus.cli.tenant_verbs", "Drain a consumer: evict all its workloads from this cluster."
+        ),
+        "activate": Entry("isthmus.cli.tenant_verbs", "Reactivate a drained or cordoned consumer."),
     },
     "Offloading": {
         "offload": Entry("isthmus.cli.offload", "Extend namespaces to other clusters."),
-        "unoffload": Entry("isthmus.cli.unoffload", "Take namespaces back."),
+        "unoffload": Entry("isthmus.cli.unoffload", "Stop offloading namespaces."),
     },
     "Development": {
         "lab": Entry(

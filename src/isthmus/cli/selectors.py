@@ -44,11 +44,11 @@ def _requirement(part: str, whole: str) -> dict[str, Any]:
 def _checked(key: str, operator: str, values: list[str] | None, whole: str) -> dict[str, Any]:
     if not is_label_key(key):
         raise ValueError(
-            f'"{whole}": "{key}" is no label: write for instance region=europe or "zone in (a,b),!gpu"'
+            f'"{whole}": "{key}" is not a valid label: write for instance region=europe or "zone in (a,b),!gpu"'
         )
     for value in values or ():
         if not names.is_label_value(value):
-            raise ValueError(f'"{whole}": "{value}" is no value of a label')
+            raise ValueError(f'"{whole}": "{value}" is not a valid label value')
         if operator in ("Gt", "Lt") and not value.isdecimal():
-            raise ValueError(f'"{whole}": {key} is compared with "{value}", which is no whole number')
+            raise ValueError(f'"{whole}": {key} is compared with "{value}", which is not a whole number')
     return {"key": key, "operator": operator, **({"values": values} if values is not None else {})}

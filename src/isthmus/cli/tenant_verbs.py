@@ -49,12 +49,12 @@ def uncordon() -> None:
 
 @click.group(epilog=examples("isthmus drain tenant rome"))
 def drain() -> None:
-    """Put a consumer out, with all it runs here."""
+    """Drain a consumer: evict all its workloads from this cluster."""
 
 
 @click.group(epilog=examples("isthmus activate tenant rome"))
 def activate() -> None:
-    """Let a drained or cordoned consumer in again."""
+    """Reactivate a drained or cordoned consumer."""
 
 
 def _add_tenant(group: click.Group, change: Change, text: str, *, destructive: bool = False) -> None:
@@ -77,14 +77,15 @@ _add_tenant(uncordon, UNCORDON, "Let a cordoned consumer use its resources again
 _add_tenant(
     drain,
     DRAIN,
-    "Put a consumer out, with all it runs here.\n\nRun it in the provider. Its permissions are taken back, its "
-    "slices, twin namespaces and pods removed. The tenant stays, so that isthmus activate can let it in again.",
+    "Drain a consumer: evict all its workloads from this cluster.\n\nRun it in the provider. Its permissions are "
+    "taken back, its slices, twin namespaces and pods removed. The tenant stays, so that isthmus activate can let it "
+    "in again.",
     destructive=True,
 )
 _add_tenant(
     activate,
     ACTIVATE,
-    "Let a drained or cordoned consumer in again.\n\nRun it in the provider. The consumer's controller brings its "
+    "Reactivate a drained or cordoned consumer.\n\nRun it in the provider. The consumer's controller brings its "
     "slices and namespaces back by itself.",
 )
 

@@ -31,7 +31,7 @@ from isthmus.kube.credentials import Credentials
 
 @click.group(epilog=examples("isthmus unoffload namespace shop"))
 def unoffload() -> None:
-    """Take namespaces back."""
+    """Stop offloading namespaces."""
 
 
 @unoffload.command(
@@ -56,7 +56,7 @@ def namespace(
     timeout: float,
     skip_confirm: bool,
 ) -> None:
-    """Take namespaces back.
+    """Stop offloading namespaces.
 
     The twin namespaces and all in them are deleted, volumes included; pods that ran there are lost and made anew
     here by what controls them.

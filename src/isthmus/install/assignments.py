@@ -24,7 +24,8 @@ def parse_assignments(source: str, texts: Iterable[str]) -> Tree:
             name, equals, value = part.partition("=")
             if not equals or not name or "[" in name:
                 raise InstallError(
-                    f'{source}: "{part}" is no assignment', "write name=value, or put it into a --values file"
+                    f'{source}: "{part}" is not a valid assignment',
+                    "write name=value, or put it into a --values file",
                 )
             result = merge(result, _nested(_path(name), _value(value)))
     return result

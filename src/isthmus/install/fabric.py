@@ -112,7 +112,7 @@ async def wait_for_fabric(client: Client, namespace: str, deadline: Deadline, st
     event = await _event(client, namespace, gap)
     raise InstallError(
         f"the network of nodes was not ready within {deadline.seconds:.0f} s: {gap}{event}",
-        "everything else is installed: mend this and run isthmus install again",
+        "everything else is installed: fix this and run isthmus install again",
     )
 
 

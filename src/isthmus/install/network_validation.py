@@ -149,5 +149,5 @@ def _parse(name: str, text: str) -> ipaddress.IPv4Network:
         return ipaddress.IPv4Network(text)
     except ValueError as error:
         raise InstallError(
-            f'value {name}: "{text}" is no IPv4 CIDR ({error})', "write for instance 10.244.0.0/16"
+            f'value {name}: "{text}" is not a valid IPv4 CIDR ({error})', "write for instance 10.244.0.0/16"
         ) from error

@@ -146,7 +146,7 @@ async def wait_for_controller(client: Client, namespace: str, deadline: Deadline
         fault = await explain(client, namespace)
         raise InstallError(
             f"the controller was not ready within {deadline.seconds:.0f} s: {fault}",
-            "everything else is installed: mend this and run isthmus install again",
+            "everything else is installed: fix this and run isthmus install again",
         )
 
 

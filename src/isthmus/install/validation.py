@@ -162,7 +162,7 @@ def _check_address(values: Values) -> None:
             usable = False
         if not usable:
             raise InstallError(
-                f'API server address (--api-server-url): "{address}" is no https URL',
+                f'API server address (--api-server-url): "{address}" is not a valid https URL',
                 "for instance https://203.0.113.5:6443",
             )
 

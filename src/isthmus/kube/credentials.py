@@ -111,7 +111,7 @@ def in_cluster() -> Credentials:
     token, ca, namespace = (SERVICE_ACCOUNT / name for name in ("token", "ca.crt", "namespace"))
     if not host or not port:
         raise ConfigurationError(
-            "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this is no pod; give a kubeconfig"
+            "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this is not a pod; give a kubeconfig"
         )
     if not token.exists():
         raise ConfigurationError(f"{token}: no such file; let the pod mount its service account's token")
@@ -168,7 +168,7 @@ def _parse(text: bytes | str, source: str) -> dict[str, Any]:
         raise ConfigurationError(f"{source}: is neither YAML nor JSON; give a kubeconfig") from None
     if not isinstance(document, dict) or not isinstance(document.get("clusters") or [], list):
         raise ConfigurationError(
-            f"{source}: is no kubeconfig: `clusters`, `users` and `contexts` are expected"
+            f"{source}: is not a valid kubeconfig: `clusters`, `users` and `contexts` are expected"
         )
     return document
 
@@ -179,7 +179,7 @@ def _entries(document: dict[str, Any], kind: str, source: str) -> dict[str, dict
     found: dict[str, dict[str, Any]] = {}
     entries = document.get(kind) or []
     if not isinstance(entries, list):
-        raise ConfigurationError(f"{source}: {kind} is no list")
+        raise ConfigurationError(f"{source}: {kind} is not a list")
     for entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get(inner) or {}, dict):
             raise ConfigurationError(f"{source}: {kind} holds an entry without name and {inner}")

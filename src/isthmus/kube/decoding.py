@@ -104,7 +104,7 @@ class Codec(Generic[T]):
         except msgspec.ValidationError:
             return self._forgiving(data)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise TransportError(f"the answer is no JSON: {error}") from None
+            raise TransportError(f"the answer is not valid JSON: {error}") from None
 
     def list(self, data: bytes) -> Listed[T]:
         """A list, its objects detached from `data`. Raises TransportError."""
@@ -113,7 +113,7 @@ class Codec(Generic[T]):
         except msgspec.ValidationError:
             listed = self._forgiving_list(data)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise TransportError(f"the answer is no JSON: {error}") from None
+            raise TransportError(f"the answer is not valid JSON: {error}") from None
         for item in listed.items or ():
             self.detach(item)
         return listed
@@ -147,13 +147,13 @@ class Codec(Generic[T]):
         except msgspec.ValidationError:
             pass
         except (msgspec.DecodeError, RecursionError) as error:
-            raise TransportError(f"the watch sent what is no JSON: {error}") from None
+            raise TransportError(f"the watch sent invalid JSON: {error}") from None
         try:
             raw = msgspec.json.decode(line, type=RawEvent)
             if raw.type == "ERROR":
                 return msgspec.json.decode(raw.object, type=Status)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise TransportError(f"the watch sent what is no event: {error}") from None
+            raise TransportError(f"the watch sent something that is not an event: {error}") from None
         return WatchEvent(raw.type, self._forgiving(raw.object))
 
     def _forgiving(self, data: bytes | Raw) -> T:
@@ -169,7 +169,7 @@ class Codec(Generic[T]):
             return self._object.decode(msgspec.json.encode(kept))
         except (msgspec.DecodeError, RecursionError) as error:
             raise TransportError(
-                f"the answer is no {self._type.__name__} as it is known here: {error}"
+                f"the answer is not a {self._type.__name__} as it is known here: {error}"
             ) from None
 
     def _forgiving_list(self, data: bytes) -> Listed[T]:
@@ -197,7 +197,7 @@ def _split(data: bytes) -> _RawList:
     try:
         return msgspec.json.decode(data, type=_RawList)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise TransportError(f"the answer is no list: {error}") from None
+        raise TransportError(f"the answer is not a list: {error}") from None
 
 
 def _take_apart(data: bytes) -> _RawList:

@@ -74,7 +74,9 @@ def _split(url: str, field: str, schemes: tuple[str, ...], example: str) -> tupl
         parts = urlsplit(url)
         port = parts.port or 0
     except ValueError as error:
-        raise ConfigurationError(f"{field}: {url!r} is no URL ({error}); write it like {example}") from None
+        raise ConfigurationError(
+            f"{field}: {url!r} is not a valid URL ({error}); write it like {example}"
+        ) from None
     if parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment:
         raise ConfigurationError(f"{field}: {url!r} cannot be used; write it like {example}")
     return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
@@ -91,7 +93,9 @@ def _parse_proxy(url: str) -> Proxy:
     try:
         port = parts.port
     except ValueError:
-        raise ConfigurationError("proxy-url: the port is no number; write it like http://host:3128") from None
+        raise ConfigurationError(
+            "proxy-url: the port is not a number; write it like http://host:3128"
+        ) from None
     authorization = ""
     if parts.username:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()

@@ -152,7 +152,7 @@ def read_answer(output: bytes, version: str, command: str) -> PluginAnswer:
             moment = datetime.fromisoformat(status.expiration_timestamp)
         except ValueError:
             raise ConfigurationError(
-                f"the credential plugin {command!r} printed an expirationTimestamp that is no RFC 3339 time"
+                f"the credential plugin {command!r} printed an expirationTimestamp that is not an RFC 3339 time"
             ) from None
         expires = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return PluginAnswer(

@@ -200,7 +200,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._tail = [data[upgrade.args[0] :]]
         except httptools.HttpParserError as error:
-            self.fail(f"the answer is no HTTP/1.1: {error}")
+            self.fail(f"the answer is not HTTP/1.1: {error}")
         else:
             if not self._head_done and self._head_size > MAX_HEAD:
                 self.fail(f"the answer's headers exceed {MAX_HEAD} bytes")

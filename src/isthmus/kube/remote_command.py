@@ -131,7 +131,7 @@ async def _read_frame(reader: Any) -> tuple[bool, int, bytes]:
     if length >= 126:
         length = int.from_bytes(await reader.readexactly(2 if length == 126 else 8), "big")
     if length > MAX_OUTPUT or second & 0x80:
-        raise _ProtocolError("what came is no WebSocket frame of a server")
+        raise _ProtocolError("received an invalid WebSocket frame")
     return bool(first & 0x80), first & 0x0F, await reader.readexactly(length)
 
 

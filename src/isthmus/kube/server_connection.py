@@ -183,7 +183,7 @@ class ServerConnection(asyncio.Protocol):
         try:
             request = self._forge_request(incoming)
         except ValueError:
-            self._refuse(400, "the request target is no path")
+            self._refuse(400, "the request target is not a path")
             return
         self._requests.append((request, incoming))
         self._wake()
@@ -200,7 +200,7 @@ class ServerConnection(asyncio.Protocol):
             self._stream_follows = True
             self._ahead += data[upgrade.args[0] :]
         except httptools.HttpParserError:
-            self._refuse(400, "the request is no HTTP/1.1")
+            self._refuse(400, "the request is not HTTP/1.1")
         if began_before and self._head_open:
             # llhttp gathers a header's pieces without telling: what it holds is counted here.
             self._incoming.head_size += len(data)

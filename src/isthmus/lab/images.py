@@ -26,7 +26,7 @@ def load(site: Site, image: str, cluster: str | None, report: Report) -> None:
     archive = Path(image)
     if not archive.is_file():
         if "/" not in image and ":" not in image:
-            raise LabError(f"there is no file {image!r}, and it is no name of an image")
+            raise LabError(f"there is no file {image!r}, and it is not an image name")
         archive = building.export(image, report)
     holders = [processes.find(site, worker, node.HOLDER) for worker in workers]
     with ThreadPoolExecutor(len(holders)) as pool:

@@ -51,7 +51,7 @@ def up(
     require_root()
     if certificate_life and not LIFE.fullmatch(certificate_life):
         raise LabError(
-            f"--certificate-life {certificate_life!r} is no duration: write for instance 3m or 24h"
+            f"--certificate-life {certificate_life!r} is not a valid duration: write for instance 3m or 24h"
         )
     versions = binaries.resolve_versions(kubernetes, clusters)
     planned = plan_clusters(site, clusters, workers, pod_cidr, service_cidr, disjoint)

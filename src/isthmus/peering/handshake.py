@@ -43,7 +43,7 @@ def is_nonce(text: bytes) -> bool:
 def forge_tenant_namespace(peer: str, name: str = "") -> Manifest:
     """The namespace that holds every object of one peering; `name` "" takes the default one.
 
-    Raises ValueError where the peer's id is no DNS label.
+    Raises ValueError where the peer's id is not a valid DNS label.
     """
     _require_cluster_id(peer)
     return {
@@ -97,7 +97,7 @@ def forge_tenant(
 
     `public_key` (PKIX) and `csr` are PEM text, `signature` the raw signature over the nonce's text,
     `proxy_url` how the consumer reaches the provider's API server. The policy and the condition are left to
-    their defaults, KeysExchange and Active. Raises ValueError where the id is no DNS label.
+    their defaults, KeysExchange and Active. Raises ValueError where the id is not a valid DNS label.
     """
     _require_cluster_id(consumer)
     spec: Manifest = {
@@ -127,7 +127,7 @@ def forge_identity(
     """On the consumer: credentials for a provider, of the control plane, or of the slice named `slice_`.
 
     `remote_namespace` is the consumer's tenant namespace on the provider (Tenant.status.tenantNamespace).
-    Raises ValueError where the id is no DNS label.
+    Raises ValueError where the id is not a valid DNS label.
     """
     _require_cluster_id(provider)
     marks = {labels.REMOTE_CLUSTER_ID: provider}
@@ -159,7 +159,7 @@ def forge_resource_slice(
 ) -> Manifest:
     """On the consumer: a wish for resources of the provider; `name` "" takes the provider's id.
 
-    Raises ValueError where the id is no DNS label or the name is longer than `MAXIMUM_SLICE_NAME`.
+    Raises ValueError where the id is not a valid DNS label or the name is longer than `MAXIMUM_SLICE_NAME`.
     """
     _require_cluster_id(provider)
     name = name or provider
@@ -185,7 +185,7 @@ def forge_resource_slice(
 def _require_cluster_id(text: str) -> None:
     if not names.is_dns_label(text):
         raise ValueError(
-            f"cluster id {text!r} is no DNS label: use 1 to 63 lower-case letters, digits and dashes, "
+            f"cluster id {text!r} is not a valid DNS label: use 1 to 63 lower-case letters, digits and dashes, "
             "with a letter or digit first and last"
         )
 

@@ -120,7 +120,7 @@ def require_identity(identity: Identity) -> None:
     """The Identity says which provider it is for, by spec and label alike. Raises RefusedError."""
     provider = identity.spec.cluster_id
     if not names.is_dns_label(provider):
-        raise RefusedError("InvalidIdentity", f"spec.clusterID {provider[:64]!r} is no DNS label")
+        raise RefusedError("InvalidIdentity", f"spec.clusterID {provider[:64]!r} is not a valid DNS label")
     if identity.metadata.labels.get(labels.REMOTE_CLUSTER_ID, provider) != provider:
         raise RefusedError("InvalidIdentity", f"label {labels.REMOTE_CLUSTER_ID} is not {provider!r}")
     if identity.spec.type == CONTROL_PLANE and not names.is_dns_label(identity.spec.namespace):

@@ -78,7 +78,9 @@ def require_params(params: AuthParams) -> None:
         except ValueError:
             pem = b""
         if b"-----BEGIN CERTIFICATE-----" not in pem:
-            raise RefusedError("InvalidIdentity", f"spec.authParams.{field} is no PEM certificate in base64")
+            raise RefusedError(
+                "InvalidIdentity", f"spec.authParams.{field} is not a PEM certificate in base64"
+            )
     _require_url(params.api_server, "apiServer", ("https",))
     if params.proxy_url:
         _require_url(params.proxy_url, "proxyURL", ("http", "https"))
@@ -106,5 +108,5 @@ def _require_url(text: str, field: str, schemes: tuple[str, ...]) -> None:
     if not usable or len(text) > MAXIMUM_URL or not (text.isascii() and text.isprintable()) or " " in text:
         kinds = " or ".join(f"{scheme}://" for scheme in schemes)
         raise RefusedError(
-            "InvalidIdentity", f"spec.authParams.{field} {text[:128]!r} is no URL with {kinds}"
+            "InvalidIdentity", f"spec.authParams.{field} {text[:128]!r} is not a valid URL with {kinds}"
         )

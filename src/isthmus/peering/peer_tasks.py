@@ -192,7 +192,7 @@ class PeerReconciler:
             message = (
                 f"{len(copied)} objects may still have a copy at {provider}, which is no longer told of them"
             )
-            self._context.events.record(SECRETS, secret, "CopiesLeft", message, "Warning")
+            self._context.events.record(SECRETS, secret, "RemoteObjectsOrphaned", message, "Warning")
         await self._stop(secret.key)
         await drop_finalizer(
             self._context.client, SECRETS.partial(), secret, labels.FINALIZER_REPLICATION_SECRET
@@ -266,11 +266,13 @@ def require_route(secret: Object, own_id: str) -> str:
     namespace = secret.metadata.annotations.get(labels.REMOTE_TENANT_NAMESPACE, "")
     if not names.is_dns_label(provider) or provider == own_id:
         raise RefusedError(
-            "InvalidPeer", f"label {labels.REMOTE_CLUSTER_ID} {provider[:64]!r} is no other cluster's id"
+            "InvalidPeer",
+            f"label {labels.REMOTE_CLUSTER_ID} {provider[:64]!r} is not the id of another cluster",
         )
     if not names.is_dns_label(namespace):
         raise RefusedError(
-            "InvalidPeer", f"annotation {labels.REMOTE_TENANT_NAMESPACE} {namespace[:64]!r} is no namespace"
+            "InvalidPeer",
+            f"annotation {labels.REMOTE_TENANT_NAMESPACE} {namespace[:64]!r} is not a valid namespace",
         )
     return provider
 

@@ -53,7 +53,7 @@ def plan_ids(slice_: ResourceSlice, own_id: str) -> Manifest:
     provider = slice_.metadata.labels.get(labels.REMOTE_ID, "")
     if not names.is_dns_label(provider):
         raise RefusedError(
-            "InvalidResourceSlice", f"label {labels.REMOTE_ID} {provider[:64]!r} is no cluster id"
+            "InvalidResourceSlice", f"label {labels.REMOTE_ID} {provider[:64]!r} is not a valid cluster id"
         )
     if provider == own_id:
         raise RefusedError("InvalidResourceSlice", f"label {labels.REMOTE_ID} is this cluster's own id")

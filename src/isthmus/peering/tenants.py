@@ -163,7 +163,7 @@ def require_sound(tenant: Tenant, own_id: str, all_: Iterable[Tenant]) -> None:
     """What can be said of a Tenant without asking anybody. Raises RefusedError."""
     consumer = tenant.spec.cluster_id
     if not names.is_dns_label(consumer):
-        raise RefusedError("InvalidClusterID", f"spec.clusterID {consumer[:64]!r} is no DNS label")
+        raise RefusedError("InvalidClusterID", f"spec.clusterID {consumer[:64]!r} is not a valid DNS label")
     if consumer == own_id:
         raise RefusedError(
             "InvalidClusterID",

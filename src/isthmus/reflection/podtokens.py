@@ -179,7 +179,7 @@ class TokenReflector:
                 self._tell(pod, str(error))
                 raise
             except msgspec.DecodeError:
-                raise TransportError(f"POST {path}: the answer is no TokenRequest") from None
+                raise TransportError(f"POST {path}: the answer is not a TokenRequest") from None
         return issued
 
     def _ours(self, secret: Object) -> bool:

@@ -209,7 +209,7 @@ ANNOUNCED = {
     "no-range": (
         ("10.1.0.0/33",),
         "InvalidRemoteCIDRs",
-        "spec.remote.cidr.pod: '10.1.0.0/33' is no IPv4 CIDR",
+        "spec.remote.cidr.pod: '10.1.0.0/33' is not a valid IPv4 CIDR",
     ),
     "host-bits": (
         ("10.1.2.3/16",),

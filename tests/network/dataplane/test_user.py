@@ -109,7 +109,7 @@ def matching(**match: Any) -> FirewallConfiguration:
     [
         (firewall({"natRules": ODD_TARGET}, type="nat", hook="prerouting"), r"rules\.natRules\[0\]\.to"),
         (firewall({"filterRules": [{"action": "jump x"}]}), "action is 'jump x'"),
-        (firewall({"filterRules": [{"action": "accept", "match": ODD_DEVICE}]}), "no device's name"),
+        (firewall({"filterRules": [{"action": "accept", "match": ODD_DEVICE}]}), "is not a valid device name"),
         (firewall({}, hook="ingress"), "not possible"),
         (firewall({}, name="c { drop }"), "name is"),
         (firewall({}, priority=100000), "must be -500 to 500"),

@@ -28,7 +28,7 @@ def status(api: ApiServer, plural: str, name: str = "milan") -> dict[str, Any]:
 
 
 def refusals(api: ApiServer) -> list[str]:
-    return api.events("CannotBeMade") + api.events("Refused")
+    return api.events("ProvisioningFailed") + api.events("Refused")
 
 
 async def test_a_server_gets_all_it_needs_and_tells_where_it_is(api: ApiServer) -> None:
@@ -360,7 +360,7 @@ async def test_a_gateway_outside_its_peers_namespace_waits_for_it_to_be_made_one
     async with running(api, setup):
         add_server(api)
         told = await api.until(lambda: refusals(api))
-        assert "is no tenant namespace of milan" in told[0]
+        assert "is not a tenant namespace of milan" in told[0]
         assert api.named("wggatewayservers") == set()
         api.merge("namespaces", "", TNS, {"metadata": {"labels": peers}})
         await api.until(lambda: api.get("deployments", TNS, "gw-milan"))

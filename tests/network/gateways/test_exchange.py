@@ -108,7 +108,7 @@ async def test_a_client_follows_its_server(api: ApiServer, monkeypatch: pytest.M
         key = await made_key(api)
         await api.until(lambda: said(api, CONSUMER).get("publicKey") == key)
         assert "endpoint" not in said(api, CONSUMER)
-    assert not api.events("NotFollowed")
+    assert not api.events("EndpointPinned")
 
 
 async def test_a_server_follows_its_clients_key_and_takes_no_endpoint(api: ApiServer) -> None:
@@ -129,11 +129,11 @@ async def test_what_a_user_set_is_left_and_told_once(api: ApiServer) -> None:
         add_key(api, KEYS[0])
         share_slice(api)
         announce(api, PROVIDER, KEYS[0], "203.0.113.9")
-        (message,) = await api.until(lambda: api.events("NotFollowed"))
+        (message,) = await api.until(lambda: api.events("EndpointPinned"))
         assert "203.0.113.9:51840/UDP" in message
         announce(api, PROVIDER, KEYS[1], "203.0.113.10", since=2)
         await api.until(lambda: peer_key(api) == KEYS[1])  # The key follows all the same.
-        await api.until(lambda: len(api.events("NotFollowed")) == 2)
+        await api.until(lambda: len(api.events("EndpointPinned")) == 2)
         assert endpoint(api)["addresses"] == ["198.51.100.77"]
 
 
@@ -191,6 +191,6 @@ async def test_only_a_peers_own_tenant_namespace_is_heard(api: ApiServer) -> Non
         add_key(api, KEYS[0])
         share_slice(api)
         announce(api, PROVIDER, KEYS[0], "203.0.113.9")
-        await api.until(lambda: api.events("CannotBeMade"))
+        await api.until(lambda: api.events("ProvisioningFailed"))
         with pytest.raises(TimeoutError):
             await api.until(lambda: FOLLOWED in notes(api, "publickeies", "milan"), timeout=1)

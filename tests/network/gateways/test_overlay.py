@@ -82,13 +82,13 @@ async def test_a_range_with_no_address_left_is_told_where_it_is_missed(api: ApiS
         await asyncio.sleep(1)
         left = {f"worker-{number}" for number in range(1, 6)} - api.named("internalnodes")
         assert left
-        told = [one for one in api.list("events") if one["reason"] == "CannotBeReached"]
+        told = [one for one in api.list("events") if one["reason"] == "NoOverlayAddress"]
         assert {one["involvedObject"]["name"] for one in told} == left
         add_server(api)
         run_pod(api)
         await asyncio.sleep(1)
         assert "GatewayServer" in {
-            one["involvedObject"]["kind"] for one in api.list("events") if one["reason"] == "CannotBeReached"
+            one["involvedObject"]["kind"] for one in api.list("events") if one["reason"] == "NoOverlayAddress"
         }
 
 
@@ -102,7 +102,7 @@ async def test_a_fabric_of_somebody_else_is_told_and_left_alone(api: ApiServer) 
         run_pod(api)
         await asyncio.sleep(1)
         assert "InternalFabric milan exists and was not made for this gateway: delete it" in api.events(
-            "CannotBeReached"
+            "NoOverlayAddress"
         )
         assert (api.get("internalfabrics", TNS, "milan") or {})["spec"] == spec
         api.delete("internalfabrics", TNS, "milan")
@@ -118,7 +118,7 @@ async def test_objects_of_another_are_not_taken_by_a_gateway(api: ApiServer) -> 
     async with running(api, setup):
         add_server(api)
         await asyncio.sleep(1)
-        (told,) = set(api.events("CannotBeMade"))
+        (told,) = set(api.events("ProvisioningFailed"))
         assert "exists and was not made for this gateway: delete it, or give the gateway another name" in told
         assert all(api.objects[place] == one for place, one in before.items() if place[1] == TNS)
 

@@ -75,10 +75,10 @@ def test_what_can_be_had_is_let_through(gateway: GatewayServer | GatewayClient) 
         (server(mtu=100), "spec.mtu: 100 cannot work; use 576 to 65000"),
         (server(mtu=-1), "spec.mtu: -1 cannot work"),
         (server(mtu=70000), "spec.mtu: 70000 cannot work"),
-        (server(port=0), "spec.endpoint.port: 0 is no port"),
-        (server(port=65536), "spec.endpoint.port: 65536 is no port"),
+        (server(port=0), "spec.endpoint.port: 0 is not a valid port"),
+        (server(port=65536), "spec.endpoint.port: 65536 is not a valid port"),
         (server(port=None), "spec.endpoint.port: there is none"),
-        (server(node_port=70000), "spec.endpoint.nodePort: 70000 is no port"),
+        (server(node_port=70000), "spec.endpoint.nodePort: 70000 is not a valid port"),
         (server(service_type="ExternalName"), "serviceType: ExternalName exposes nothing; use LoadBalancer"),
         (client(addresses=[]), "spec.endpoint.addresses: there is none; give the address"),
         (client(addresses=["a b"]), "'a b' is neither"),
@@ -105,7 +105,7 @@ def test_what_cannot_be_had_is_refused_by_field(gateway: GatewayServer | Gateway
 )
 def test_a_gateway_must_be_in_a_tenant_namespace_of_its_peer(namespace: Object | None) -> None:
     with pytest.raises(
-        RequestError, match="ns is no tenant namespace of milan: move the GatewayServer to liqo-tenant"
+        RequestError, match="ns is not a tenant namespace of milan: move the GatewayServer to liqo-tenant"
     ):
         check_request(server(), namespace)
 

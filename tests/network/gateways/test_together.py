@@ -86,4 +86,4 @@ async def test_a_moved_server_and_new_keys_are_known_to_the_peer_at_once(
             version = client.version, server.version
             with pytest.raises(TimeoutError):
                 await client.until(lambda: (client.version, server.version) != version, timeout=1)
-    assert not client.events("NotFollowed") + server.events("NotFollowed")
+    assert not client.events("EndpointPinned") + server.events("EndpointPinned")

@@ -100,7 +100,7 @@ async def test_a_malformed_network_and_exhausted_pools_are_told_and_harm_no_othe
     async with running(api, setup):
         assert await api.until(lambda: cidr_of(api, "fine")) == "10.1.0.0/16"
         assert (
-            "spec.cidr: '10.1.0.0/99' is no IPv4 CIDR"
+            "spec.cidr: '10.1.0.0/99' is not a valid IPv4 CIDR"
             in (await api.until(lambda: api.events("InvalidCIDR")))[0]
         )
         assert "no other free /8" in (await api.until(lambda: api.events("PoolsExhausted")))[0]

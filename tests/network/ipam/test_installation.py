@@ -43,7 +43,7 @@ def test_a_range_chosen_by_the_administrator_is_not_moved() -> None:
 
 
 def test_a_value_that_is_no_range_is_named() -> None:
-    with pytest.raises(ValueError, match=r"'10\.244\.0\.0' is no IPv4 CIDR"):
+    with pytest.raises(ValueError, match=r"'10\.244\.0\.0' is not a valid IPv4 CIDR"):
         forge_networks(InstalledRanges(pod_cidrs=["10.244.0.0"], service_cidr=""), "liqo")
 
 

@@ -76,7 +76,7 @@ def test_a_node_without_an_internal_node_is_left() -> None:
         ("10.244.3.0/24", "overlaps 10.244.0.0/16 of this cluster"),
         ("172.18.0.0/16", "overlaps 172.18.0.2/32 of this cluster"),
         ("10.71.0.1/16", "host bits"),
-        ("nonsense; drop", "no IPv4 CIDR"),
+        ("nonsense; drop", "is not a valid IPv4 CIDR"),
         ("10.71.8.0/24", "overlaps 10.71.0.0/16 of milan"),
     ],
 )

@@ -303,7 +303,7 @@ async def test_no_virtual_node_displaces_a_node() -> None:
     async with at_work(cluster):
         assert not await cluster.refusal(path, virtual_node())
         assert not await cluster.refusal(path, virtual_node("free"))
-        assert "is no virtual node" in await cluster.refusal(path, virtual_node("real"))
+        assert "is not a virtual node" in await cluster.refusal(path, virtual_node("real"))
         assert "stands for cluster turin" in await cluster.refusal(path, virtual_node("turin"))
         assert "spec.clusterID is 'A'" in await cluster.refusal(path, virtual_node(clusterID="A"))
         assert not await cluster.refusal(path, virtual_node(), old=virtual_node())

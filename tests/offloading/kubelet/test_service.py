@@ -211,7 +211,7 @@ async def test_what_is_issued_but_no_certificate_is_asked_for_again(caplog: pyte
         await cluster.api.until(cluster.approved)
         cluster.api.merge(CSRS, "", REQUEST, {"status": {"certificate": base64.b64encode(b"x").decode()}})
         await cluster.api.until(lambda: not cluster.request())
-        await logged(caplog, "is no certificate")
+        await logged(caplog, "is not a certificate")
         await cluster.issue()
         await cluster.served()
 
@@ -226,7 +226,7 @@ async def test_the_request_of_a_killed_process_is_replaced(caplog: pytest.LogCap
         cluster.add_node()
         await cluster.api.until(lambda: cluster.request().get("metadata", {}).get("uid", left) != left)
         await cluster.issue()
-        assert "is no certificate" not in caplog.text
+        assert "is not a certificate" not in caplog.text
 
 
 async def test_an_api_server_that_fails_at_first_only_delays_it() -> None:

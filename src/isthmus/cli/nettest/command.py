@@ -34,7 +34,7 @@ NODES = click.Choice(["all", "workers", "control-planes"])
 
 @click.group(epilog=examples("isthmus test network --remote-kubeconfigs milan.kubeconfig"))
 def test() -> None:
-    """Try out whether what was set up works."""
+    """Run connectivity tests."""
 
 
 @test.command(
@@ -128,7 +128,7 @@ def read_sizes(text: str) -> tuple[int, ...]:
         number = part.strip()
         if not (number.isascii() and number.isdecimal() and SMALLEST <= int(number[:9]) <= LARGEST):
             raise CommandError(
-                f'--sizes "{text}": "{number}" is no number of bytes from {SMALLEST} to {LARGEST}',
+                f'--sizes "{text}": "{number}" is not a valid number of bytes from {SMALLEST} to {LARGEST}',
                 "write for instance 64,1400,8000",
                 code=MISUSED,
             )

@@ -94,8 +94,9 @@ class ConfigurationReconciler:
         if is_tenant_namespace_of(self._namespaces.get(Key("", name)), peer):
             return None
         message = (
-            f"namespace {name} is no tenant namespace of {peer}: move the Configuration to {tenant_namespace(peer)}, "
-            f"or label the namespace {labels.TENANT_NAMESPACE}=true and {labels.REMOTE_CLUSTER_ID}={peer}"
+            f"namespace {name} is not a tenant namespace of {peer}: move the Configuration to "
+            f"{tenant_namespace(peer)}, or label the namespace {labels.TENANT_NAMESPACE}=true and "
+            f"{labels.REMOTE_CLUSTER_ID}={peer}"
         )
         return Verdict(status="False", reason=FORBIDDEN, message=message)
 

@@ -98,7 +98,7 @@ class Keeper:
             self.faults = (str(error),)
             self._failures += 1
             if self._failures == 1:
-                logger.error("the data path is not as it should be, trying again: %s", error)
+                logger.error("applying the data path failed, retrying: %s", error)
             return min(RESYNC, backoff(self._failures, first=0.5, longest=RESYNC, random=jitter()))
         if changed:
             logger.info(

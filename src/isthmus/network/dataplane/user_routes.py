@@ -26,7 +26,7 @@ def device(value: str, field: str) -> str:
     """A device's name as it may stand in a command. Raises ValueError."""
     if value and not DEVICE.fullmatch(value):
         raise ValueError(
-            f"{field} is {value[:64]!r}, which is no device's name (1 to 15 letters, digits, . _ - :)"
+            f"{field} is {value[:64]!r}, which is not a valid device name (1 to 15 letters, digits, . _ - :)"
         )
     return value
 

@@ -123,7 +123,7 @@ def _check_address(text: str, taken: list[CIDR]) -> None:
         # What ends with a digit is no name but, to some resolvers, an address in another notation.
         if "." not in name or name[-1].isdigit() or name.endswith(_INSIDE):
             raise AnnouncementError(
-                f"endpoint.addresses: {text[:64]!r} is no name outside a cluster"
+                f"endpoint.addresses: {text[:64]!r} is not a name outside a cluster"
             ) from None
         return
     for cidr in (*UNREACHABLE, *taken):

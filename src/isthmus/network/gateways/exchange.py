@@ -204,7 +204,7 @@ class ExchangeReconciler:
     ) -> tuple[Resource[PublicKey], Object, Manifest, bool] | None:
         step = decide(public_key.spec.public_key, recorded(public_key), told)
         if step is Step.PINNED:
-            self._tell(key, public_key, PUBLIC_KEYS, "NotFollowed", explain_pinned("spec.publicKey", told))
+            self._tell(key, public_key, PUBLIC_KEYS, "EndpointPinned", explain_pinned("spec.publicKey", told))
         if step is Step.RECORD:
             return PUBLIC_KEYS, public_key, forge_record(public_key, told), False
         return (PUBLIC_KEYS, public_key, forge_key(public_key, told), True) if step is Step.ADOPT else None
@@ -215,7 +215,7 @@ class ExchangeReconciler:
         text = describe(told)
         step = decide(describe(client.spec.endpoint), recorded(client), text)
         if step is Step.PINNED:
-            self._tell(key, client, GATEWAY_CLIENTS, "NotFollowed", explain_pinned("spec.endpoint", text))
+            self._tell(key, client, GATEWAY_CLIENTS, "EndpointPinned", explain_pinned("spec.endpoint", text))
         if step is Step.RECORD:
             return GATEWAY_CLIENTS, client, forge_record(client, text), False
         return (GATEWAY_CLIENTS, client, forge_endpoint(client, told), True) if step is Step.ADOPT else None

@@ -158,7 +158,7 @@ class FabricReconciler:
         )
 
     def _warn(self, side: Side, gateway: Gateway, message: str) -> float:
-        self._events.record(side.gateways, gateway, "CannotBeReached", message, "Warning")
+        self._events.record(side.gateways, gateway, "NoOverlayAddress", message, "Warning")
         return AGAIN
 
     def _configuration(self, key: Key) -> Configuration | None:

@@ -89,7 +89,7 @@ class InternalNodeReconciler:
         try:
             address = self._addresses.of_node(key.name, live)
         except AddressesExhaustedError as error:
-            self._events.record(NODES, node, "CannotBeReached", str(error), "Warning")
+            self._events.record(NODES, node, "NoOverlayAddress", str(error), "Warning")
             return AGAIN
         if address is None:
             return None  # The Network of the internal CIDR brings us back.

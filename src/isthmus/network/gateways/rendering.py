@@ -68,10 +68,10 @@ class GatewayReconciler:
             template = self._template(gateway)
             await self._make(gateway, template, made)
         except (RequestError, TemplateError) as error:
-            self._warn(gateway, "CannotBeMade", str(error))
+            self._warn(gateway, "ProvisioningFailed", str(error))
             return None
         except (BadRequest, Forbidden, Invalid) as error:
-            self._warn(gateway, "CannotBeMade", str(error))
+            self._warn(gateway, "ProvisioningFailed", str(error))
             return AGAIN
         if made is not None and is_controlled_by(made, gateway):
             await self._report(gateway, made)

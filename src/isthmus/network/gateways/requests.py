@@ -56,7 +56,7 @@ def check_request(gateway: Gateway, namespace: Object | None) -> None:
         )
     if not is_tenant_namespace_of(namespace, peer_of(gateway)):
         raise RequestError(
-            f"namespace {gateway.metadata.namespace} is no tenant namespace of {peer_of(gateway)}: move the"
+            f"namespace {gateway.metadata.namespace} is not a tenant namespace of {peer_of(gateway)}: move the"
             f" {type(gateway).__name__} to {names.tenant_namespace(peer_of(gateway))}, or label the namespace"
             f" {labels.TENANT_NAMESPACE}=true and {labels.REMOTE_CLUSTER_ID}={peer_of(gateway)}"
         )
@@ -105,7 +105,7 @@ def _check_ports(field: str, ports: list[int]) -> None:
         raise RequestError(f"{field}: there is none; use 1 to 65535")
     for port in ports:
         if not 1 <= port <= 65535:
-            raise RequestError(f"{field}: {port} is no port; use 1 to 65535")
+            raise RequestError(f"{field}: {port} is not a valid port; use 1 to 65535")
 
 
 def find_rival(gateway: Gateway, others: Iterable[Gateway]) -> Gateway | None:

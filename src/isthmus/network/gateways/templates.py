@@ -119,7 +119,9 @@ class _Rendering:
             return "true" if value else "false"
         if isinstance(value, str | int):
             return str(value)
-        raise self._error(expression, "is no text, number or truth value that could stand within a text")
+        raise self._error(
+            expression, "is not a string, number or boolean, which alone can stand within a text"
+        )
 
     def _resolve(self, expression: str) -> Any:
         if _FIELD.fullmatch(expression):
@@ -127,7 +129,7 @@ class _Rendering:
         elif match := _INDEX.fullmatch(expression):
             items = self._field(match[1], expression)
             if not isinstance(items, list):
-                raise self._error(expression, "takes an item of what is no list")
+                raise self._error(expression, "indexes what is not a list")
             if int(match[2]) >= len(items):
                 raise _MissingValueError(
                     self._message(expression, f"asks for item {match[2]} of {len(items)}")

@@ -116,7 +116,7 @@ class WorkloadReconciler:
         except RemnantError:
             again = SOON
         except (RequestError, KeysError) as error:
-            again = self._warn(made, "CannotBeMade", str(error))
+            again = self._warn(made, "ProvisioningFailed", str(error))
         except (BadRequest, Forbidden, Invalid) as error:
             again = self._warn(made, "Refused", str(error))
         await self._report(made, keys=bool(public_key))

@@ -128,7 +128,7 @@ def tenant_problem(tenant: Tenant, namespace: Object | None, cluster_id: str) ->
     found = namespace.metadata.labels if namespace else {}
     if found.get(labels.TENANT_NAMESPACE) != labels.TRUE:
         return (
-            f"namespace {tenant.metadata.namespace} is no tenant namespace: it lacks the label "
+            f"namespace {tenant.metadata.namespace} is not a tenant namespace: it lacks the label "
             f"{labels.TENANT_NAMESPACE}=true"
         )
     if found.get(labels.REMOTE_CLUSTER_ID) != consumer:

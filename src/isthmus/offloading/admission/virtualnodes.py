@@ -73,7 +73,7 @@ class VirtualNodeAdmission:
         found = await self.client.find(NODES.partial(), node.metadata.name)
         if found is not None and not labels.is_virtual_node(found.metadata.labels):
             return deny(
-                f"a node named {node.metadata.name} exists and is no virtual node: choose another name"
+                f"a node named {node.metadata.name} exists and is not a virtual node: choose another name"
             )
         other = found.metadata.labels.get(labels.REMOTE_CLUSTER_ID, "") if found is not None else ""
         if other not in ("", node.spec.cluster_id):

@@ -116,7 +116,7 @@ class CertificateSource:
             facts = await read_certificate(certificate)
             return ServingCertificate(certificate, key.private, facts, issued=time.time())
         except ValueError as error:
-            raise RefusedError(f"what was issued for {self._name} is no certificate: {error}") from None
+            raise RefusedError(f"what was issued for {self._name} is not a certificate: {error}") from None
 
     async def _ask(self, manifest: Manifest) -> CertificateSigningRequest:
         try:

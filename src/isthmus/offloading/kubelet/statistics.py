@@ -50,7 +50,7 @@ class Placed(Struct, frozen=True):
 
 
 def forge_container(container: ContainerUsage, timestamp: str) -> Manifest:
-    """The statistics of a container; what the provider said and is no quantity is left out."""
+    """The statistics of a container; what the provider said and is not a valid quantity is left out."""
     stats: Manifest = {"name": container.name}
     try:
         cpu = parse_quantity(container.usage.get("cpu", ""))
