@@ -119,7 +119,9 @@ def read_pairs(flag: str, texts: tuple[str, ...]) -> dict[str, str]:
         key, equals, value = part.partition("=")
         if not equals or not is_label_key(key):
             raise CommandError(
-                f'{flag} "{part}" is no label', "write key=value, for instance region=europe", code=MISUSED
+                f'{flag} "{part}" is not a valid label',
+                "write key=value, for instance region=europe",
+                code=MISUSED,
             )
         found[key] = value
     return found

@@ -38,7 +38,7 @@ def parse_labels(source: str, texts: Iterable[str]) -> dict[str, str]:
         for part in filter(None, text.split(",")):
             key, equals, value = part.partition("=")
             if not equals or not key:
-                raise InstallError(f'{source}: "{part}" is no label', "write key=value")
+                raise InstallError(f'{source}: "{part}" is not a valid label', "write key=value")
             labels[key.strip()] = value.strip()
     return labels
 

@@ -25,7 +25,9 @@ def seconds(name: str, text: str) -> float:
     """A time such as 2s, 500ms or 1m in seconds. Raises InstallError naming the value."""
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise InstallError(f'value {name}: "{text}" is no time', "write for instance 2s, 500ms or 1m")
+        raise InstallError(
+            f'value {name}: "{text}" is not a valid duration', "write for instance 2s, 500ms or 1m"
+        )
     return float(found[1]) * _SECONDS[found[2]]
 
 

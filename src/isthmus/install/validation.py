@@ -134,7 +134,8 @@ def _check_choices(values: Values) -> None:
             raise InstallError(f'value {name}: "{value}" is none of {", ".join(choices)}')
     if _IMAGE.fullmatch(values.image) is None:
         raise InstallError(
-            f'image (--image, --version): "{values.image}" is no image', f"for instance {Values().image}"
+            f'image (--image, --version): "{values.image}" is not a valid image reference',
+            f"for instance {Values().image}",
         )
 
 
@@ -179,7 +180,7 @@ def _check_metadata(values: Values) -> None:
         for key, value in pairs.items():
             text = placeholders.sample(str(value)) if name == "common.globalLabels" else str(value)
             if _LABEL_KEY.fullmatch(key) is None or not names.is_label_value(text):
-                raise InstallError(f'value {name}: "{key}={value}" is no label')
+                raise InstallError(f'value {name}: "{key}={value}" is not a valid label')
 
 
 def check_namespace(namespace: str) -> None:
