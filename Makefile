@@ -57,8 +57,8 @@ smoke: prepare  ## One whole life on a standing lab: install, peer, offload, a S
 figures: prepare  ## The tests that hold seconds or megabytes: alone on the machine (root)
 	@$(PYTEST) -m "figures and not endurance" --junitxml=$(RESULTS)/figures.xml $(REAL)
 
-endurance: prepare  ## The long tests, a shard of six: make endurance SHARD=2/6 (root, half an hour each)
-	@$(PYTEST) -m endurance --shard=$(SHARD) --junitxml=$(RESULTS)/endurance-$(subst /,-of-,$(SHARD)).xml $(REAL)
+endurance: prepare  ## The long tests, a shard of six: make endurance SHARD=2/6 (root, at most half an hour each)
+	@$(PYTEST) -m endurance $(PARALLEL) --shard=$(SHARD) --junitxml=$(RESULTS)/endurance-$(subst /,-of-,$(SHARD)).xml $(REAL)
 
 test-all: test figures  ## test, figures and all six shards of endurance (root, hours)
 	@for shard in 1 2 3 4 5 6; do $(MAKE) --no-print-directory endurance SHARD=$$shard/6 || exit 1; done

@@ -67,14 +67,17 @@ def unit(item: pytest.Item) -> str:
     return f"{path}::{item.name}" if path == SEEDS else path
 
 
-def group(path: str) -> str:
-    """What one worker plays from beginning to end: a module, or a package whose modules share their lab."""
-    return next((package for package in PACKAGES if path.startswith(package)), path)
+def group(name: str) -> str:
+    """What one worker plays from beginning to end: a module, a package whose modules share their lab, or a seed."""
+    path = name.partition("::")[0]
+    return (
+        name if path == SEEDS else next((package for package in PACKAGES if path.startswith(package)), path)
+    )
 
 
 def group_of(item: pytest.Item) -> str:
     """The group of a test."""
-    return group(item.path.relative_to(ROOT).as_posix())
+    return group(unit(item))
 
 
 class Groups(LoadScopeScheduling):
@@ -82,7 +85,7 @@ class Groups(LoadScopeScheduling):
     9.2, whose node ids pytest-xdist 3.8 cannot extend."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return group(nodeid.partition("::")[0])
+        return group(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -9,9 +9,9 @@ import pytest
 
 from isthmus import lab
 from tests.cluster import life
-from tests.cluster.networking.labs import ENVIRONMENT
 from tests.cluster.support import lab_cluster
 
+ENVIRONMENT = {"ISTHMUS_LAB_NAME": "others", "ISTHMUS_LAB_NETWORK": "10.216.0.0/16"}
 pytestmark = [pytest.mark.endurance, pytest.mark.timeout(1800)]
 
 

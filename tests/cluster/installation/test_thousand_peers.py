@@ -15,7 +15,7 @@ from tests.processes import Process, mains
 
 pytestmark = pytest.mark.endurance
 
-ENVIRONMENT = {"ISTHMUS_LAB_NAME": "peers", "ISTHMUS_LAB_NETWORK": "10.215.0.0/16"}
+ENVIRONMENT = {"ISTHMUS_LAB_NAME": "peers", "ISTHMUS_LAB_NETWORK": "10.218.0.0/16"}
 PEERS = 1000
 KILLS = 3
 PATIENCE = 400.0
