@@ -104,7 +104,7 @@ def test_help_of_each_has_an_example_of_it(words: list[str], capsys: pytest.Capt
                 "--remote-external-cidr",
                 "10.0.0.0",
             ],
-            "--remote-external-cidr",
+            "--external-cidr",
         ),
         (
             ["create", "gatewayclient", "--remote-cluster-id", "milan", "--addresses", "a:1", "--port", "1"],

@@ -114,6 +114,10 @@ def test_a_wrong_call_is_one_error_and_exit_code_2(
 def test_as_a_plugin_of_kubectl_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert program_name("/usr/local/bin/kubectl-isthmus") == "kubectl isthmus"
     assert program_name("/x/isthmus/__main__.py") == "isthmus"
+    assert [program_name(path) for path in ("/usr/local/bin/kubectl-liqo", "/usr/local/bin/liqoctl")] == [
+        "kubectl liqo",
+        "liqoctl",
+    ]
     execute(["--help"], "/usr/local/bin/kubectl-isthmus")
     assert "Usage: kubectl isthmus" in capsys.readouterr().out
 

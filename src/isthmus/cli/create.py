@@ -18,6 +18,7 @@ from isthmus.cli.create_node import virtualnode
 from isthmus.cli.create_options import created, named
 from isthmus.cli.errors import MISUSED, CommandError
 from isthmus.cli.execution import run
+from isthmus.cli.groups import CommandGroup
 from isthmus.cli.manual import make_namespace, open_site, print_manifest, require_namespace
 from isthmus.cli.options import examples, switch_option
 from isthmus.cli.parameters import Assignment, Count, Quantity
@@ -38,11 +39,12 @@ from isthmus.peering.handshake import MAXIMUM_SLICE_NAME, forge_nonce_secret, fo
 
 
 @click.group(
+    cls=CommandGroup,
     epilog=examples(
         "isthmus create nonce --remote-cluster-id rome",
         "isthmus create resourceslice milan --remote-cluster-id milan --cpu 8 --memory 16Gi",
         "isthmus create virtualnode gpu --remote-cluster-id milan --resource-slice-name gpu",
-    )
+    ),
 )
 def create() -> None:
     """Create one object of a peering, in this cluster."""

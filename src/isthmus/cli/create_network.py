@@ -29,11 +29,13 @@ from isthmus.cli.network_keys import KEY_BYTES, is_key
 from isthmus.cli.network_options import PORT, check_mtu
 from isthmus.cli.network_plan import (
     CLIENT_TEMPLATE,
+    CLIENT_TYPE,
     KEPT_OF_CLIENT,
     KEPT_OF_CONFIGURATION,
     KEPT_OF_SERVER,
     SERVER_PORT,
     SERVER_TEMPLATE,
+    SERVER_TYPE,
     SERVICE_TYPE,
     Template,
     forge_client,
@@ -59,8 +61,17 @@ _wait = switch_option("--wait", False, "Wait until it does what it is for.")
 _mtu = click.option("--mtu", type=int, metavar="BYTES", default=DEFAULT_MTU, show_default=True, help="MTU.")
 
 
-def _template_options(default: Template) -> Callable[[F], F]:
+def _template_options(default: Template, type_: str) -> Callable[[F], F]:
     def add(command: F) -> F:
+        command = click.option(
+            "--type",
+            "type_",
+            type=click.Choice([type_]),
+            metavar="GROUP/VERSION/RESOURCE",
+            default=type_,
+            expose_value=False,
+            help="Kind of its template; there is one.",
+        )(command)
         name = click.option(
             "--template-name", metavar="NAME", default=default.name, show_default=True, help="Its template."
         )
@@ -116,18 +127,22 @@ def _end(site: Site) -> End:
 )
 @named("Configuration")
 @click.option(
+    "--pod-cidr",
     "--remote-pod-cidr",
+    "remote_pod_cidr",
     metavar="CIDR",
     multiple=True,
     required=True,
     help="Pod CIDR of the remote cluster (repeatable).",
 )
 @click.option(
+    "--external-cidr",
     "--remote-external-cidr",
+    "remote_external_cidr",
     metavar="CIDR",
     multiple=True,
     required=True,
-    help="Its external range; repeatable.",
+    help="External CIDR of the remote cluster (repeatable).",
 )
 @_wait
 @created
@@ -137,9 +152,9 @@ def configuration(credentials: Credentials, **flags: Any) -> None:
     try:
         require_ranges(ranges)
     except AnnouncementError as error:
-        text = str(error).replace("spec.remote.cidr.pod", "--remote-pod-cidr")
+        text = str(error).replace("spec.remote.cidr.pod", "--pod-cidr")
         raise CommandError(
-            text.replace("spec.remote.cidr.external", "--remote-external-cidr"), code=MISUSED
+            text.replace("spec.remote.cidr.external", "--external-cidr"), code=MISUSED
         ) from None
     run(_configuration(credentials, ranges, flags))
 
@@ -161,7 +176,7 @@ async def _configuration(credentials: Credentials, ranges: Cidrs, flags: dict[st
     epilog=examples("isthmus create gatewayserver --remote-cluster-id rome --service-type NodePort --wait")
 )
 @named("GatewayServer")
-@_template_options(SERVER_TEMPLATE)
+@_template_options(SERVER_TEMPLATE, SERVER_TYPE)
 @click.option(
     "--service-type",
     type=click.Choice(["LoadBalancer", "NodePort", "ClusterIP"], case_sensitive=False),
@@ -222,7 +237,7 @@ async def _gatewayserver(credentials: Credentials, flags: dict[str, Any]) -> Non
     )
 )
 @named("GatewayClient")
-@_template_options(CLIENT_TEMPLATE)
+@_template_options(CLIENT_TEMPLATE, CLIENT_TYPE)
 @click.option(
     "--addresses", metavar="HOST", multiple=True, required=True, help="Where the server is; repeatable."
 )

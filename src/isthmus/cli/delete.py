@@ -13,6 +13,7 @@ from isthmus.api.offloading import VIRTUAL_NODES
 from isthmus.cli.cluster import step
 from isthmus.cli.errors import MISUSED, CommandError
 from isthmus.cli.execution import run
+from isthmus.cli.groups import CommandGroup
 from isthmus.cli.manual import one_cluster, open_cluster, open_site
 from isthmus.cli.options import confirm, confirm_option, examples, timeout_option
 from isthmus.cli.parameters import ClusterId
@@ -36,11 +37,12 @@ KINDS: dict[str, tuple[Resource[Any], str]] = {
 
 
 @click.group(
+    cls=CommandGroup,
     epilog=examples(
         "isthmus delete virtualnode milan",
         "isthmus delete configuration --remote-cluster-id milan",
         "isthmus delete peering-user --consumer-cluster-id rome",
-    )
+    ),
 )
 def delete() -> None:
     """Delete one object of a peering, in this cluster."""

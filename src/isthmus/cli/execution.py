@@ -20,9 +20,12 @@ T = TypeVar("T")
 
 
 def program_name(executable: str) -> str:
-    """What the user typed to get here: `kubectl isthmus` where kubectl ran us as its plugin."""
+    """What the user typed to get here: `kubectl isthmus` where kubectl ran us as its plugin, `liqoctl` where a link
+    of that name leads here."""
     name = os.path.basename(executable)
-    return "kubectl isthmus" if name.startswith("kubectl-") else "isthmus"
+    if name.startswith("kubectl-"):
+        return name.replace("-", " ", 1)
+    return name if name == "liqoctl" else "isthmus"
 
 
 def execute(arguments: list[str], executable: str | None = None) -> int:

@@ -18,6 +18,7 @@ from isthmus.api.offloading import NAMESPACE_MAPS, VIRTUAL_NODES
 from isthmus.cli.cluster import Cluster, explained, step
 from isthmus.cli.errors import CommandError
 from isthmus.cli.execution import run
+from isthmus.cli.groups import CommandGroup
 from isthmus.cli.manual import Site, one_cluster, open_site
 from isthmus.cli.options import confirm, confirm_option, examples, timeout_option
 from isthmus.cli.parameters import ClusterId
@@ -32,7 +33,7 @@ from isthmus.kube.errors import NotFound
 API_SERVER, ESTABLISHED = "APIServerStatus", "Established"
 
 
-@click.group(epilog=examples("isthmus force unpeer milan"))
+@click.group(cls=CommandGroup, epilog=examples("isthmus force unpeer milan"))
 def force() -> None:
     """Force-remove a peering whose other cluster is gone."""
 

@@ -18,6 +18,7 @@ from isthmus.cli.cluster import Cluster, explained, step
 from isthmus.cli.errors import MISUSED, CommandError
 from isthmus.cli.events import find_refusal
 from isthmus.cli.execution import run
+from isthmus.cli.groups import CommandGroup
 from isthmus.cli.manual import (
     Site,
     explain_use,
@@ -53,6 +54,7 @@ GATEWAYS: dict[str, Resource[Any]] = {"server": GATEWAY_SERVERS, "client": GATEW
 
 
 @click.group(
+    cls=CommandGroup,
     epilog=examples(
         "# in milan: what rome has to sign",
         "isthmus create nonce --remote-cluster-id rome",
@@ -61,7 +63,7 @@ GATEWAYS: dict[str, Resource[Any]] = {"server": GATEWAY_SERVERS, "client": GATEW
         "isthmus generate tenant --remote-cluster-id milan --nonce $(cat nonce) > tenant.yaml",
         "# in milan, after that; rome applies what is printed",
         "isthmus generate identity --remote-cluster-id rome > identity.yaml",
-    )
+    ),
 )
 def generate() -> None:
     """Print what the other cluster is to apply."""

@@ -11,6 +11,7 @@ from isthmus.api.authentication import RESOURCE_SLICES, ResourceSlice
 from isthmus.cli.cluster import explained
 from isthmus.cli.errors import CommandError
 from isthmus.cli.execution import run
+from isthmus.cli.groups import CommandGroup
 from isthmus.cli.manual import (
     one_cluster,
     open_cluster,
@@ -30,11 +31,12 @@ from isthmus.peering import secret_data
 
 
 @click.group(
+    cls=CommandGroup,
     epilog=examples(
         "isthmus get nonce --remote-cluster-id rome",
         "isthmus get kubeconfig --remote-cluster-id milan > milan.kubeconfig",
         "isthmus get resourceslice",
-    )
+    ),
 )
 def get() -> None:
     """Show a nonce, a kubeconfig or resource slices."""

@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 
+from isthmus.cli.groups import CommandGroup
 from isthmus.cli.options import examples
 from isthmus.lab import binaries, building, lifecycle, state, status
 from isthmus.lab import images as lab_images
@@ -44,13 +45,14 @@ def report(text: str) -> None:
 
 
 @click.group(
+    cls=CommandGroup,
     epilog=examples(
         "isthmus lab up",
         "isthmus lab up --clusters 3 --workers 1 --kubernetes 1.37",
         "isthmus lab kubeconfig milan > milan.kubeconfig",
         "isthmus lab kubectl rome get pods -A",
         "isthmus lab down",
-    )
+    ),
 )
 def lab() -> None:
     """Real Kubernetes clusters on this one machine, without Docker. Needs root."""

@@ -9,11 +9,19 @@ import click
 from isthmus.cli.cluster import connect
 from isthmus.cli.errors import MISUSED, CommandError
 from isthmus.cli.execution import run
+from isthmus.cli.groups import CommandGroup
 from isthmus.cli.marks import mark_options
 from isthmus.cli.network_check import plan_tunnel, read_ranges, require_networking
 from isthmus.cli.network_connect import join_networks
 from isthmus.cli.network_options import network_options, read_wish
-from isthmus.cli.network_plan import CLIENT_TEMPLATE, SERVER_TEMPLATE, NetworkWish, Template
+from isthmus.cli.network_plan import (
+    CLIENT_TEMPLATE,
+    CLIENT_TYPE,
+    SERVER_TEMPLATE,
+    SERVER_TYPE,
+    NetworkWish,
+    Template,
+)
 from isthmus.cli.network_removal import separate_networks
 from isthmus.cli.options import (
     cluster_options,
@@ -38,16 +46,14 @@ from isthmus.cli.progress import Progress
 from isthmus.cli.waiting import Deadline
 from isthmus.kube.credentials import Credentials
 
-SERVER_TYPE = "networking.liqo.io/v1beta1/wggatewayservertemplates"
-CLIENT_TYPE = "networking.liqo.io/v1beta1/wggatewayclienttemplates"
-
 
 @click.group(
+    cls=CommandGroup,
     epilog=examples(
         "isthmus network connect --remote-kubeconfig milan.kubeconfig --gw-server-service-type NodePort",
         "isthmus network disconnect --remote-kubeconfig milan.kubeconfig",
         "isthmus network reset --remote-kubeconfig milan.kubeconfig",
-    )
+    ),
 )
 def network() -> None:
     """Join the pod networks of two clusters, or separate them."""

@@ -42,6 +42,8 @@ class Template:
     namespace: str = ""
 
 
+SERVER_TYPE = "networking.liqo.io/v1beta1/wggatewayservertemplates"
+CLIENT_TYPE = "networking.liqo.io/v1beta1/wggatewayclienttemplates"
 SERVER_TEMPLATE = Template(
     "wireguard-server", WG_GATEWAY_SERVER_TEMPLATES.kind, WG_GATEWAY_SERVER_TEMPLATES.api_version
 )

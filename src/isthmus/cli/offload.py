@@ -18,6 +18,7 @@ from isthmus.cli.cluster import Cluster, connect, explained, step
 from isthmus.cli.completed import complete_namespaces
 from isthmus.cli.errors import CommandError
 from isthmus.cli.execution import run
+from isthmus.cli.groups import CommandGroup
 from isthmus.cli.marks import mark_options, marked
 from isthmus.cli.namespaces import pick_namespaces
 from isthmus.cli.options import (
@@ -54,7 +55,7 @@ class Wish:
     timeout: float
 
 
-@click.group(epilog=examples("isthmus offload namespace shop"))
+@click.group(cls=CommandGroup, epilog=examples("isthmus offload namespace shop"))
 def offload() -> None:
     """Extend namespaces to other clusters."""
 

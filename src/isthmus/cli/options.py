@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from isthmus.cli.connection import connection_options, go_past, take_connection
 from isthmus.cli.errors import MISUSED, CommandError
 from isthmus.cli.parameters import Duration
 from isthmus.kube.credentials import Credentials, load_kubeconfig
@@ -51,14 +52,18 @@ def _kubeconfig_options(command: F, *, prefix: str, whose: str, deferred: bool =
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         chosen = {name: kwargs.pop(f"{variable}{name}") or "" for name in _SELECTORS}
-        resolve = functools.partial(_load, chosen, prefix=prefix, whose=whose)
+        given = {} if whose else take_connection(kwargs)
+
+        def resolve() -> Credentials:
+            return go_past(_load(chosen, prefix=prefix, whose=whose), given)
+
         if deferred:
             return command(*args, resolve=resolve, **kwargs)
         kwargs[f"{variable}credentials"] = resolve()
         return command(*args, **kwargs)
 
     where = f"the {whose}cluster" if whose else "the cluster"
-    added: Callable[..., Any] = wrapper
+    added: Callable[..., Any] = wrapper if whose else connection_options(wrapper)
     for name, metavar, text in (
         ("user", "NAME", f"User of the kubeconfig to use towards {where}."),
         ("cluster", "NAME", f"Cluster of the kubeconfig to use as {where}."),

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+from isthmus.cli.groups import CommandGroup
 from isthmus.cli.options import examples
 
 
@@ -95,7 +96,7 @@ def take_global_flags(command: click.Command) -> None:
             )
 
 
-class LazyGroup(click.Group):
+class LazyGroup(CommandGroup):
     """A group whose commands are imported when they are run or asked for help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -104,6 +105,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the sub-command; None where there is no such one."""
+        cmd_name = self.find_name(ctx, cmd_name)
         entry = ENTRIES.get(cmd_name)
         if entry is None:
             return None
@@ -118,7 +120,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with the nearest name where the one given does not exist."""
-        if args and args[0] not in ENTRIES and not args[0].startswith("-"):
+        if args and not args[0].startswith("-") and not self.find_name(ctx, args[0]):
             near = difflib.get_close_matches(args[0], ENTRIES, n=1)
             advice = f', did you mean "{near[0]}"?' if near else f"; there are {', '.join(ENTRIES)}"
             raise click.UsageError(f'unknown command "{args[0]}"{advice}', ctx)

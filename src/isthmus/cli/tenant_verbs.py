@@ -9,6 +9,7 @@ import click
 from isthmus.cli.cluster import explained
 from isthmus.cli.completed import complete_cluster_ids
 from isthmus.cli.execution import run
+from isthmus.cli.groups import CommandGroup
 from isthmus.cli.manual import one_cluster, open_cluster, remote_cluster_id_option
 from isthmus.cli.options import confirm, confirm_option, examples, timeout_option
 from isthmus.cli.progress import Progress
@@ -30,29 +31,31 @@ from isthmus.kube.credentials import Credentials
 
 
 @click.group(
+    cls=CommandGroup,
     epilog=examples(
         "isthmus cordon tenant rome", "isthmus cordon resourceslice milan --remote-cluster-id rome"
-    )
+    ),
 )
 def cordon() -> None:
     """Give a consumer nothing new; what it runs here stays."""
 
 
 @click.group(
+    cls=CommandGroup,
     epilog=examples(
         "isthmus uncordon tenant rome", "isthmus uncordon resourceslice milan --remote-cluster-id rome"
-    )
+    ),
 )
 def uncordon() -> None:
     """Let a cordoned consumer use its resources again."""
 
 
-@click.group(epilog=examples("isthmus drain tenant rome"))
+@click.group(cls=CommandGroup, epilog=examples("isthmus drain tenant rome"))
 def drain() -> None:
     """Drain a consumer: evict all its workloads from this cluster."""
 
 
-@click.group(epilog=examples("isthmus activate tenant rome"))
+@click.group(cls=CommandGroup, epilog=examples("isthmus activate tenant rome"))
 def activate() -> None:
     """Reactivate a drained or cordoned consumer."""
 

@@ -13,6 +13,7 @@ from isthmus.cli import installation
 from isthmus.cli.cluster import Cluster, connect, explained, step
 from isthmus.cli.completed import complete_namespaces
 from isthmus.cli.execution import run
+from isthmus.cli.groups import CommandGroup
 from isthmus.cli.namespaces import pick_namespaces
 from isthmus.cli.offload import failures
 from isthmus.cli.options import (
@@ -29,7 +30,7 @@ from isthmus.cli.waiting import Deadline, wait_for
 from isthmus.kube.credentials import Credentials
 
 
-@click.group(epilog=examples("isthmus unoffload namespace shop"))
+@click.group(cls=CommandGroup, epilog=examples("isthmus unoffload namespace shop"))
 def unoffload() -> None:
     """Stop offloading namespaces."""
 

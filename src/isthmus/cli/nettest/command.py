@@ -10,6 +10,7 @@ import click
 from isthmus.cli.cluster import Cluster, connect
 from isthmus.cli.errors import FAILED, MISUSED, CommandError
 from isthmus.cli.execution import run
+from isthmus.cli.groups import CommandGroup
 from isthmus.cli.nettest.plan import Choice
 from isthmus.cli.nettest.probes import LARGEST, SMALLEST
 from isthmus.cli.nettest.report import as_document, render
@@ -32,7 +33,7 @@ from isthmus.kube.errors import ConfigurationError
 NODES = click.Choice(["all", "workers", "control-planes"])
 
 
-@click.group(epilog=examples("isthmus test network --remote-kubeconfigs milan.kubeconfig"))
+@click.group(cls=CommandGroup, epilog=examples("isthmus test network --remote-kubeconfigs milan.kubeconfig"))
 def test() -> None:
     """Run connectivity tests."""
 
