@@ -141,6 +141,7 @@ def alerts(rome: Cluster) -> list[str]:
     return list(found["alerts"])
 
 
+@pytest.mark.timeout(1000)
 def test_three_renewals_under_load_are_noticed_by_nobody(brief: Pair, extended: str, tmp_path: Path) -> None:
     rome, milan = brief
     eventually(lambda: min(ends(rome)) > time.time() + LIFE / 2, within=LIFE, what="young certificates")

@@ -233,5 +233,14 @@ def test_everything_of_a_silent_provider_can_be_deleted_in_bounded_time(running:
         assert all(pod["spec"].get("nodeName") != "milan" for pod in rome.items("pods", "-n", name))
     assert milan.items("pods", "-n", f"{name}-rome"), "nobody has told the provider yet"
     isthmus("peer", *between(rome, milan), "--networking-disabled")
-    eventually(lambda: milan.get("namespace", f"{name}-rome") is None, within=60, what="the twin's end")
+    eventually(
+        lambda: milan.get("namespace", f"{name}-rome") is None,
+        within=60,
+        what="the twin's end",
+        instead=lambda: (
+            milan.get("namespace", f"{name}-rome"),
+            milan.items("namespacemaps", "-n", AWAY),
+            rome.items("namespacemaps", "-n", HOME),
+        ),
+    )
     isthmus("offload", "namespace", name, "--kubeconfig", str(rome.kubeconfig))

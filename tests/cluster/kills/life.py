@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 from isthmus import lab
 from isthmus.kube.errors import KubeError
@@ -16,11 +17,13 @@ from tests.cluster.kills.inventory import Inventory, compare, held, take_invento
 from tests.cluster.kills.phases import ACTIONS, Pair
 from tests.cluster.kills.plan import LIFE, Phase, Run
 from tests.cluster.kills.reading import Reader, is_ready
-from tests.cluster.kills.strike import Strike
+from tests.cluster.kills.strike import NothingRanError, Strike
 from tests.processes import processes
 
 PATIENCE = 150.0
 """Seconds for everything to come to rest: a process that was killed several times is started after up to 40 s."""
+EARLIER = 2 / 3
+"""The share of a moment to kill at instead, where nothing was left to kill."""
 ALIKE = 3
 """How many looks in a row, a second apart, must find the same."""
 ABROAD = (Phase.OFFLOAD, Phase.SCALE, Phase.DRAIN)
@@ -54,10 +57,16 @@ class Life:
     def play(self, run: Run) -> str:
         """Carry out a phase with its kill, from where it starts; returns what was killed and how long it took.
 
+        Where the phase was over before the kill and left nothing to kill, it is carried out again, the kill earlier.
         Raises AssertionError where the end is not what it must be; the next run then starts from nothing.
         """
-        self._bring_to_start(run.phase)
-        return self._carry_out(run.phase, run)
+        while True:
+            self._bring_to_start(run.phase)
+            try:
+                return self._carry_out(run.phase, run)
+            except NothingRanError as over:
+                print(over)
+                run = replace(run, moment=run.moment * EARLIER)
 
     def _bring_to_start(self, phase: Phase) -> None:
         """Carry out the phases before without a kill, from nothing where the clusters are elsewhere."""

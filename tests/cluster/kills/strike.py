@@ -20,7 +20,13 @@ from tests.processes import Process, processes
 PATIENCE = 240.0
 """Seconds any one command may take. The longest wait of one is two minutes, on a machine that is busy."""
 LOOK = 0.05
+LATE = 5.0
+"""Seconds after the moment in which a process that runs is found and killed, on a machine that is busy too."""
 KILLED = -9
+
+
+class NothingRanError(Exception):
+    """The phase was over before the moment of the kill, and nothing that could be killed runs any more."""
 
 
 @dataclass
@@ -46,7 +52,8 @@ class Strike:
 
     @contextmanager
     def around(self) -> Iterator[None]:
-        """The kill falls into the block, or to its end where the block is quicker."""
+        """The kill falls into the block, or to its end where the block is quicker. Raises NothingRanError where
+        nothing that could be killed is left by then."""
         if self._run is None:
             yield
             return
@@ -55,8 +62,9 @@ class Strike:
         thread.start()
         try:
             yield
-            thread.join(self._run.moment + PATIENCE)
-            assert self.done, f"nothing of {[str(one) for one in self._run.targets]} ever ran"
+            thread.join(max(0.0, self._began + self._run.moment - time.monotonic()) + LATE)
+            if not self.done:
+                raise NothingRanError(f"{self._run}: nothing ran then")
         finally:
             self._over.set()
             thread.join()
