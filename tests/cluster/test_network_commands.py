@@ -146,7 +146,7 @@ def test_peering_joins_the_networks_and_the_last_unpeer_separates_them(apart: Pa
     rome, milan = apart
     there = (milan, rome)
     # The lab has no load balancers, which is told with what to use, and that works.
-    said = "milan has nothing that gives a Service of type LoadBalancer an address"
+    said = "milan has no load balancer provider that assigned an address to Service"
     refuse_in_time("peer", *between(*apart), parts=(said, "--gw-server-service-type NodePort"))
     isthmus("peer", *between(*apart), *NODE_PORT)
     server = milan.get("gatewayserver", "rome", "-n", "liqo-tenant-rome")
