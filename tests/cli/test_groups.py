@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.cli.connection import go_past, take_connection
+from isthmus.cli.connection import override, take_connection
 from isthmus.cli.errors import CommandError
 from isthmus.cli.execution import execute
 from isthmus.cli.groups import take_leading
@@ -86,7 +86,7 @@ def test_what_cannot_be_is_refused_by_its_flag(
     assert said in capsys.readouterr().err
 
 
-def test_flags_go_past_the_kubeconfig(tmp_path: Path) -> None:
+def test_flags_override_the_kubeconfig(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("CA")
     whole = Credentials("https://home:6443", "shop", "old", "", "CERTIFICATE", "KEY")
     flags = {
@@ -94,7 +94,7 @@ def test_flags_go_past_the_kubeconfig(tmp_path: Path) -> None:
         "connection_certificate_authority": str(tmp_path / "ca.pem"),
         "other": 1,
     }
-    changed = go_past(whole, take_connection(flags))
+    changed = override(whole, take_connection(flags))
     assert flags == {"other": 1}
     assert (changed.server, changed.token, changed.ca_data, changed.client_key_data) == (
         "https://home:6443",
@@ -102,8 +102,8 @@ def test_flags_go_past_the_kubeconfig(tmp_path: Path) -> None:
         "CA",
         "",
     )
-    assert go_past(whole, {}) == whole
+    assert override(whole, {}) == whole
     with pytest.raises(CommandError, match="--server"):
-        go_past(whole, {"server": "ftp://x"})
+        override(whole, {"server": "ftp://x"})
     with pytest.raises(CommandError, match=r"--certificate-authority .*: No such file"):
-        go_past(whole, {"certificate-authority": str(tmp_path / "absent")})
+        override(whole, {"certificate-authority": str(tmp_path / "absent")})

@@ -1,4 +1,4 @@
-"""The flags by which kubectl goes past a kubeconfig: `--server`, `--token` and their like.
+"""kubectl's flags that override a kubeconfig: `--server`, `--token` and their like.
 
 Scripts that serve kubectl and liqoctl alike give them to every command. They change what the kubeconfig says of the
 local cluster, or are refused where that would leave the API server unverified.
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from isthmus.cli.errors import MISUSED, CommandError
-from isthmus.kube.credentials import Credentials
+from isthmus.kube.credentials import Credentials, read_text
 from isthmus.kube.dial import parse_endpoint
 from isthmus.kube.errors import ConfigurationError
 
@@ -30,21 +30,21 @@ FIELDS = {
 }
 """Which field of the Credentials each flag is for; the last three name files."""
 FILES = ("certificate-authority", "client-certificate", "client-key")
+SWITCH = "insecure-skip-tls-verify"
 REFUSED = {
     "as": "impersonation is not supported: use the credentials of that user",
     "as-group": "impersonation is not supported: use the credentials of a user of that group",
-    "insecure-skip-tls-verify": "TLS is always verified: give --certificate-authority FILE, and --tls-server-name NAME "
+    SWITCH: "TLS is always verified: give --certificate-authority FILE, and --tls-server-name NAME "
     "where the certificate is for another name",
 }
 WITHOUT_EFFECT = ("request-timeout",)
 """Each request has a bound of its own, and each command --timeout."""
-SWITCH = "insecure-skip-tls-verify"
 CONNECTION_FLAGS = {f"--{name}": int(name != SWITCH) for name in (*FIELDS, *REFUSED, *WITHOUT_EFFECT)}
 """Every flag, and how many values follow it."""
 
 
 def connection_options(command: F) -> F:
-    """Add kubectl's flags, hidden; the command takes each as `connection_NAME`, for `go_past`."""
+    """Add kubectl's flags, hidden; the command takes each as `connection_NAME`, for `override`."""
     added: Callable[..., Any] = command
     for name in (*FIELDS, *REFUSED, *WITHOUT_EFFECT):
         added = click.option(
@@ -76,12 +76,14 @@ def take_connection(flags: dict[str, Any]) -> dict[str, str]:
     return given
 
 
-def go_past(credentials: Credentials, given: Mapping[str, str]) -> Credentials:
+def override(credentials: Credentials, given: Mapping[str, str]) -> Credentials:
     """The credentials with what was given instead of the kubeconfig's.
 
     A token or a client certificate takes the place of whatever the kubeconfig has to prove who we are. Raises
     CommandError naming the flag.
     """
+    if not given:
+        return credentials
     changed: dict[str, Any] = {FIELDS[name]: _read(name, value) for name, value in given.items()}
     if {"token", "client-certificate"} & given.keys():
         credentials = credentials.route
@@ -97,7 +99,6 @@ def _read(name: str, value: str) -> str:
     if name not in FILES:
         return value
     try:
-        return Path(value).expanduser().read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not text (PEM is expected)"
-        raise CommandError(f"--{name} {value}: {reason}", code=MISUSED) from None
+        return read_text(Path(value).expanduser())
+    except ConfigurationError as error:
+        raise CommandError(f"--{name} {error}", code=MISUSED) from None

@@ -12,6 +12,7 @@ from itertools import product
 import click
 
 from isthmus.cli.connection import CONNECTION_FLAGS
+from isthmus.cli.options import SELECTORS
 
 ALIASES = {
     "auth": "authenticate",
@@ -40,14 +41,19 @@ ALIASES = {
     "vn": "virtualnode",
 }
 """What liqoctl calls the same commands, wherever a group has one of that name."""
+GLOBAL_FLAGS = {
+    "--skip-confirm": True,
+    "--global-labels": False,
+    "--global-annotations": False,
+    "--verbose": True,
+}
+"""liqoctl takes these on every command; whether each is a switch."""
 LEADING = {
-    **{
-        f"--{side}{name}": 1
-        for side, name in product(("", "remote-"), ("kubeconfig", "context", "cluster", "user", "namespace"))
-    },
+    **{f"--{side}{name}": 1 for side, name in product(("", "remote-"), (*SELECTORS, "namespace"))},
     **CONNECTION_FLAGS,
-    **dict.fromkeys(("-n", "--global-labels", "--global-annotations"), 1),
-    **dict.fromkeys(("-v", "--verbose", "--skip-confirm"), 0),
+    **{flag: int(not switch) for flag, switch in GLOBAL_FLAGS.items()},
+    "-n": 1,
+    "-v": 0,
 }
 """The flags that may stand in front of a sub-command, and how many values follow each."""
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from isthmus.cli.connection import connection_options, go_past, take_connection
+from isthmus.cli.connection import connection_options, override, take_connection
 from isthmus.cli.errors import MISUSED, CommandError
 from isthmus.cli.parameters import Duration
 from isthmus.kube.credentials import Credentials, load_kubeconfig
@@ -22,7 +22,8 @@ from isthmus.kube.errors import ConfigurationError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SELECTORS = ("kubeconfig", "context", "cluster", "user")
+SELECTORS = ("kubeconfig", "context", "cluster", "user")
+"""The flags that choose a cluster, each also with the prefix `--remote-`."""
 
 
 def examples(*lines: str) -> str:
@@ -51,11 +52,11 @@ def _kubeconfig_options(command: F, *, prefix: str, whose: str, deferred: bool =
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        chosen = {name: kwargs.pop(f"{variable}{name}") or "" for name in _SELECTORS}
+        chosen = {name: kwargs.pop(f"{variable}{name}") or "" for name in SELECTORS}
         given = {} if whose else take_connection(kwargs)
 
         def resolve() -> Credentials:
-            return go_past(_load(chosen, prefix=prefix, whose=whose), given)
+            return override(_load(chosen, prefix=prefix, whose=whose), given)
 
         if deferred:
             return command(*args, resolve=resolve, **kwargs)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
-from isthmus.cli.groups import CommandGroup
+from isthmus.cli.groups import GLOBAL_FLAGS, CommandGroup
 from isthmus.cli.options import examples
 
 
@@ -72,13 +72,6 @@ ENTRIES: dict[str, Entry] = {name: entry for section in SECTIONS.values() for na
 
 OWN = frozenset({"lab"})
 """Commands that liqoctl has nothing like."""
-GLOBAL_FLAGS = {
-    "--skip-confirm": True,
-    "--global-labels": False,
-    "--global-annotations": False,
-    "--verbose": True,
-}
-"""liqoctl takes these on every command; whether each is a switch."""
 
 
 def take_global_flags(command: click.Command) -> None:

@@ -118,13 +118,14 @@ def in_cluster() -> Credentials:
     host = f"[{host}]" if ":" in host else host
     return Credentials(
         server=f"https://{host}:{port}",
-        namespace=_text(namespace).strip() if namespace.exists() else "default",
-        ca_data=_text(ca),
+        namespace=read_text(namespace).strip() if namespace.exists() else "default",
+        ca_data=read_text(ca),
         token_file=str(token),
     )
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file that is to hold PEM or a token. Raises ConfigurationError naming it and what is wrong."""
     try:
         return path.read_text()
     except OSError as error:
@@ -284,7 +285,7 @@ def _material(entry: dict[str, Any], field: str, where: str) -> str:
             raise ConfigurationError(f"{where}.{field}-data is not base64 of PEM") from None
     if entry.get(field):
         try:
-            return _text(Path(str(entry[field])))
+            return read_text(Path(str(entry[field])))
         except ConfigurationError as error:
             raise ConfigurationError(f"{where}.{field}: {error}") from None
     return ""
