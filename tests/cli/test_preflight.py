@@ -53,7 +53,8 @@ CASES: list[tuple[Callable[[Duo], object], str, str]] = [
     ),
     (
         lambda duo: rename(duo, "Rome_1"),
-        'the id "Rome_1" of the local cluster (CLUSTER_ID in ConfigMap liqo/liqo-clusterid-configmap) is not a valid',
+        'the id "Rome_1" of the local cluster (CLUSTER_ID in ConfigMap liqo/liqo-clusterid-configmap) is '
+        "not a valid DNS label",
         "reinstall it with --cluster-id",
     ),
     (lambda duo: rename(duo, "milan"), 'both clusters have the id "milan"', "with another --cluster-id"),
