@@ -24,6 +24,8 @@ PATIENCE = 150.0
 """Seconds for everything to come to rest: a process that was killed several times is started after up to 40 s."""
 EARLIER = 2 / 3
 """The share of a moment to kill at instead, where nothing was left to kill."""
+TRIES = 4
+"""How often: the last is before a third of the first moment."""
 ALIKE = 3
 """How many looks in a row, a second apart, must find the same."""
 ABROAD = (Phase.OFFLOAD, Phase.SCALE, Phase.DRAIN)
@@ -60,13 +62,14 @@ class Life:
         Where the phase was over before the kill and left nothing to kill, it is carried out again, the kill earlier.
         Raises AssertionError where the end is not what it must be; the next run then starts from nothing.
         """
-        while True:
+        for _ in range(TRIES):
             self._bring_to_start(run.phase)
             try:
                 return self._carry_out(run.phase, run)
             except NothingRanError as over:
                 print(over)
                 run = replace(run, moment=run.moment * EARLIER)
+        raise AssertionError(f"nothing of {[str(one) for one in run.targets]} ever ran")
 
     def _bring_to_start(self, phase: Phase) -> None:
         """Carry out the phases before without a kill, from nothing where the clusters are elsewhere."""
