@@ -109,6 +109,21 @@ def rotate_keys(cluster: str, pair: Pair, flows: Sequence[Flow]) -> float:
     return seconds
 
 
+def delete_the_account(cluster: str, pair: Pair, flows: Sequence[Flow]) -> float:
+    """The ServiceAccount of a gateway, whose token is refused from then on."""
+    rome, milan = pair
+    here, there = (rome, milan) if cluster == "rome" else (milan, rome)
+    (gateway,) = mains("gateway", cluster)
+    here.kubectl("delete", "serviceaccount", "-n", f"liqo-tenant-{there.name}", there.name)
+    eventually(
+        lambda: [one for one in mains("gateway", cluster) if one.pid != gateway.pid],
+        within=PATIENCE,
+        every=0.05,
+        what="the gateway with a token of the new account",
+    )
+    return back(flows, time.time(), f"account of {cluster}'s gateway deleted, from the new gateway's start")
+
+
 def cut_the_tunnel(seconds: float, pair: Pair, flows: Sequence[Flow]) -> float:
     with failures.cut("rome", "milan"):
         # Time is what is tested here: the cut lasts as long as it says.
@@ -174,6 +189,7 @@ SCENARIOS: dict[str, Scenario] = {
     "server's Service made anew": make_the_servers_service_anew,
     "keys of rome rotated": partial(rotate_keys, "rome"),
     "keys of milan rotated": partial(rotate_keys, "milan"),
+    "account of milan's gateway deleted": partial(delete_the_account, "milan"),
     "tunnel cut for a second": partial(cut_the_tunnel, 1),
     "agents killed": kill_every_agent,
     "tables flushed": flush_our_tables,

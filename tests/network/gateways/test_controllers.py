@@ -13,6 +13,7 @@ from isthmus.network.gateways import setup
 from tests.apiserver import ApiServer, running
 from tests.network.gateways.api import (
     GATEWAY_LABELS,
+    NETWORKING,
     PEER,
     TNS,
     add_client,
@@ -152,6 +153,43 @@ async def test_new_keys_bring_new_pods(api: ApiServer) -> None:
             )
         )
         assert api.get("secrets", TNS, "gw-milan")
+
+
+async def test_a_new_service_account_brings_new_pods_whose_tokens_are_its_own(api: ApiServer) -> None:
+    def account_of_pods() -> str:
+        deployment = api.get("deployments", TNS, "gw-milan") or {"spec": {"template": {"metadata": {}}}}
+        annotations = deployment["spec"]["template"]["metadata"].get("annotations", {})
+        return str(annotations.get("isthmus.io/gateway-service-account"))
+
+    def account() -> str | None:
+        found = api.get("serviceaccounts", TNS, "milan")
+        return found and found["metadata"]["uid"]
+
+    async with running(api, setup):
+        add_server(api)
+        await api.until(lambda: account_of_pods() == account())
+        before = account()
+        api.delete("serviceaccounts", TNS, "milan")
+        await api.until(lambda: account_of_pods() == account() != before)
+
+
+async def test_no_pod_runs_with_the_account_of_an_earlier_gateway(api: ApiServer) -> None:
+    # Its collection ends the tokens of whatever runs by then: such a gateway is refused by the API server for hours.
+    still_there = api.objects["namespaces", "", TNS]["metadata"]["uid"]
+    earlier = {"apiVersion": NETWORKING, "kind": "WgGatewayServer", "name": "milan", "uid": still_there}
+    meta = {"name": "milan", "namespace": TNS, "labels": GATEWAY_LABELS, "ownerReferences": [earlier]}
+    api.create("serviceaccounts", {"metadata": meta})
+    async with running(api, setup):
+        add_server(api)
+        await api.until(lambda: api.get("services", TNS, "gw-milan"))
+        await api.until(lambda: api.get("rolebindings", TNS, "liqo-gateway-milan"))
+        assert api.get("deployments", TNS, "gw-milan") is None
+        api.delete("serviceaccounts", TNS, "milan")
+        deployment = await api.until(lambda: api.get("deployments", TNS, "gw-milan"))
+        assert deployment["metadata"]["generation"] == 1
+        account = api.objects["serviceaccounts", TNS, "milan"]["metadata"]["uid"]
+        annotations = deployment["spec"]["template"]["metadata"]["annotations"]
+        assert annotations["isthmus.io/gateway-service-account"] == account
 
 
 async def test_objects_of_others_are_never_touched(api: ApiServer) -> None:

@@ -57,7 +57,7 @@ def test_the_process_understands_what_it_is_told(mode: str) -> None:
         else GatewayClient(metadata=META, spec=CLIENT_SPEC)
     )
     side = SERVER if mode == "server" else CLIENT
-    settings = read_settings(environment(forge_deployment(side, made(gateway), "key")))
+    settings = read_settings(environment(forge_deployment(side, made(gateway), "key", "uid")))
     assert (settings.mode, settings.peer, settings.fabric, settings.uid) == (mode, "milan", "milan", "u-1")
     assert settings.cluster_id == "rome"
     # A client reads from its GatewayClient where the server is, so that its pods outlive a change.
@@ -94,7 +94,7 @@ def test_labels_and_annotations_of_the_gateway_win_over_the_templates() -> None:
 @pytest.mark.parametrize("replicas", [1, 3])
 def test_one_pod_is_active_from_the_start_and_several_find_out(replicas: int) -> None:
     gateway = GatewayServer(metadata=META, spec=SERVER_SPEC)
-    deployment = forge_deployment(SERVER, made(gateway, replicas=replicas), "key")
+    deployment = forge_deployment(SERVER, made(gateway, replicas=replicas), "key", "uid")
     pod = deployment["spec"]["template"]["metadata"]["labels"]
     assert ("networking.liqo.io/active" in pod) == (replicas == 1)
     assert deployment["spec"]["replicas"] == replicas
@@ -118,7 +118,7 @@ def test_metrics_are_only_there_when_asked_for() -> None:
 
 def test_one_container_that_runs_our_gateway_and_keeps_off_virtual_nodes() -> None:
     gateway = GatewayClient(metadata=META, spec=CLIENT_SPEC)
-    pod = forge_deployment(CLIENT, made(gateway), "key")["spec"]["template"]["spec"]
+    pod = forge_deployment(CLIENT, made(gateway), "key", "uid")["spec"]["template"]["spec"]
     assert [one["args"] for one in pod["containers"]] == [["gateway"]]
     assert pod["volumes"][0]["secret"] == {"secretName": "gw-milan", "defaultMode": 0o400}
     terms = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]

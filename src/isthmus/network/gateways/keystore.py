@@ -27,7 +27,7 @@ RECHECK = 60.0
 
 
 class RemnantError(Exception):
-    """The Secret is an earlier gateway's and is about to be collected: its keys must not be used."""
+    """An object of that name is an earlier gateway's and is about to be collected: it must not be used."""
 
 
 class KeyStore:

@@ -19,6 +19,8 @@ CLUSTER_ROLE = "liqo-gateway-cluster"
 """The ClusterRole, and the binding, of what gateways may read of the whole cluster."""
 PUBLIC_KEY_ANNOTATION = "isthmus.io/gateway-public-key"
 """On the pods, so that new keys bring new pods."""
+SERVICE_ACCOUNT_ANNOTATION = "isthmus.io/gateway-service-account"
+"""The UID of the ServiceAccount, on the pods: a token ends with its account, so a new one brings new pods."""
 
 _RBAC = "rbac.authorization.k8s.io"
 
@@ -68,14 +70,20 @@ def _subject(made: WgGateway) -> Manifest:
     return {"kind": "ServiceAccount", "name": meta.name, "namespace": meta.namespace}
 
 
-def forge_deployment(side: Side, made: WgGateway, public_key: str) -> Manifest:
-    """The Deployment; what the rest relies on is set whatever the template says. Raises RequestError."""
+def forge_deployment(side: Side, made: WgGateway, public_key: str, account: str) -> Manifest:
+    """The Deployment, of a ServiceAccount with the UID `account`; what the rest relies on is set whatever the template
+    says. Raises RequestError.
+    """
     spec = _decode(made.spec.deployment)
     own = own_labels(made)
     template = spec.setdefault("template", {})
     pod = template.setdefault("metadata", {})
     pod["labels"] = {**(pod.get("labels") or {}), **own}
-    pod["annotations"] = {**(pod.get("annotations") or {}), PUBLIC_KEY_ANNOTATION: public_key}
+    pod["annotations"] = {
+        **(pod.get("annotations") or {}),
+        PUBLIC_KEY_ANNOTATION: public_key,
+        SERVICE_ACCOUNT_ANNOTATION: account,
+    }
     if spec.get("replicas", 1) <= 1:
         pod["labels"][labels.ACTIVE_GATEWAY] = labels.TRUE
     else:

@@ -106,11 +106,11 @@ class WorkloadReconciler:
         again: float | None = None
         public_key = ""
         try:
-            await self._identity(made)
             # The Service first: a cloud takes its time to give it an address.
             again = await self._service(made)
+            account = await self._identity(made)
             public_key = await self._keys.ensure(self._side, made)
-            again = _sooner(again, await self._deployment(made, public_key))
+            again = _sooner(again, await self._deployment(made, public_key, account))
             again = _sooner(again, await self._metrics(made))
             again = _sooner(again, self._keys.recheck(made))
         except RemnantError:
@@ -122,12 +122,22 @@ class WorkloadReconciler:
         await self._report(made, keys=bool(public_key))
         return again
 
-    async def _identity(self, made: WgGateway) -> None:
+    async def _identity(self, made: WgGateway) -> str:
+        """Have the ServiceAccount and what it may do; its UID.
+
+        Raises RemnantError while an earlier gateway's is being collected: a pod's token ends with its account.
+        """
         caches = self._caches
-        account = forge_service_account(self._side, made)
-        await self._own(SERVICE_ACCOUNTS, made, account, caches.service_accounts.get(_key(account)))
         binding = forge_role_binding(self._side, made)
         await self._own(ROLE_BINDINGS, made, binding, caches.role_bindings.get(_key(binding)))
+        manifest = forge_service_account(self._side, made)
+        key = _key(manifest)
+        if await self._own(SERVICE_ACCOUNTS, made, manifest, caches.service_accounts.get(key)) is not None:
+            raise RemnantError(key.name)
+        account = caches.service_accounts.get(key) or await self._client.get(
+            SERVICE_ACCOUNTS.partial(), key.name, key.namespace
+        )
+        return account.metadata.uid
 
     async def _service(self, made: WgGateway) -> float | None:
         manifest = forge_service(self._side, made)
@@ -135,8 +145,8 @@ class WorkloadReconciler:
             return None
         return await self._own(SERVICES, made, manifest, self._caches.services.get(_key(manifest)))
 
-    async def _deployment(self, made: WgGateway, public_key: str) -> float | None:
-        manifest = forge_deployment(self._side, made, public_key)
+    async def _deployment(self, made: WgGateway, public_key: str, account: str) -> float | None:
+        manifest = forge_deployment(self._side, made, public_key, account)
         live = self._caches.deployments.get(_key(manifest))
         if live is not None and not is_foreign(live, made) and must_replace(live, manifest):
             return await self._replace(live)
