@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import selection
+from tests.cluster.kills.plan import LIFE
 
-ROOT = Path(__file__).parent.parent
 DURATIONS = Path(__file__).parent / "durations.json"
 PACKAGES = ("tests/cluster/safety", "tests/cluster/installation")
 """Their modules share what takes long to set up, so one worker plays them all."""
@@ -61,23 +62,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def unit(item: pytest.Item) -> str:
-    """What is played together with a test: its module, or the test alone where it is a seed of the kills."""
-    path = item.path.relative_to(ROOT).as_posix()
-    return f"{path}::{item.name}" if path == SEEDS else path
+def unit(nodeid: str) -> str:
+    """What is played together with a test: its module; of the kills the seven seeds that are one life of two clusters,
+    for each begins where the one before it ended.
+    """
+    path, _, name = nodeid.partition("::")
+    seed = name.partition("[")[2].rstrip("]") if path == SEEDS else ""
+    return f"{path}::life {(int(seed) - 1) // len(LIFE)}" if seed else path
 
 
-def group(name: str) -> str:
-    """What one worker plays from beginning to end: a module, a package whose modules share their lab, or a seed."""
-    path = name.partition("::")[0]
-    return (
-        name if path == SEEDS else next((package for package in PACKAGES if path.startswith(package)), path)
-    )
-
-
-def group_of(item: pytest.Item) -> str:
-    """The group of a test."""
-    return group(unit(item))
+def group(nodeid: str) -> str:
+    """What one worker plays from beginning to end: a package whose modules share their lab, or a unit."""
+    name = unit(nodeid)
+    return next((package for package in PACKAGES if name.startswith(package)), name)
 
 
 class Groups(LoadScopeScheduling):
@@ -109,11 +106,9 @@ class Choice:
         if dropped:
             config.hook.pytest_deselected(items=[item for item in items if item in dropped])
             items[:] = [item for item in items if item not in dropped]
-        first = {
-            name: n
-            for n, name in enumerate(selection.longest_first(map(group_of, real), _grouped(real, seconds)))
-        }
-        items.sort(key=lambda item: first.get(group_of(item), -1))
+        spent = _grouped(real, seconds)
+        first = {name: number for number, name in enumerate(selection.longest_first(spent, spent))}
+        items.sort(key=lambda item: first.get(group(item.nodeid), -1))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -135,17 +130,16 @@ def _seconds(items: list[pytest.Item]) -> dict[str, float]:
     """The measured seconds of each unit; those of the kills are the mean of a seed."""
     measured: dict[str, dict[str, float]] = json.loads(DURATIONS.read_text())
     seconds = dict(measured["endurance"])
-    return seconds | {
-        unit(item): seconds[SEEDS] for item in items if unit(item) != SEEDS and SEEDS in unit(item)
-    }
+    lives = Counter(unit(item.nodeid) for item in items if item.nodeid.startswith(SEEDS))
+    return seconds | {life: seeds * seconds[SEEDS] for life, seeds in lives.items()}
 
 
 def _grouped(items: list[pytest.Item], seconds: dict[str, float]) -> dict[str, float]:
     """The seconds of each group: of its modules, and of the endurance tests in it that are played."""
     modules: dict[str, float] = json.loads(DURATIONS.read_text())["test"]
-    long = {unit(item) for item in items if item.get_closest_marker("endurance")}
+    long = {unit(item.nodeid) for item in items if item.get_closest_marker("endurance")}
     found: dict[str, float] = {}
-    for name, where in {unit(item): group_of(item) for item in items}.items():
+    for name, where in {unit(item.nodeid): group(item.nodeid) for item in items}.items():
         spent = modules.get(name, 0.0) + (
             seconds.get(name, selection.UNKNOWN_SECONDS) if name in long else 0.0
         )
@@ -157,7 +151,7 @@ def _not_played(
     config: pytest.Config, real: list[pytest.Item], seconds: dict[str, float]
 ) -> set[pytest.Item]:
     """The endurance tests that are in another shard or part. Raises UsageError for a shard that cannot be."""
-    long = {item: unit(item) for item in real if item.get_closest_marker("endurance")}
+    long = {item: unit(item.nodeid) for item in real if item.get_closest_marker("endurance")}
     units = set(long.values())
     chosen = units
     if text := config.getoption("--shard"):

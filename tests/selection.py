@@ -1,6 +1,6 @@
 """Which tests a run plays and in which order, worked out from how long each module took when it was last measured.
 
-Pure. A unit is what is played together on one lab: a test module, or one seed of the kills. `durations.json` has the
+Pure. A unit is what is played together on one lab: a test module, or one life of the kills. `durations.json` has the
 seconds of each; `make durations` writes them anew from the junit files that the runs keep in `build/tests`.
 """
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import unit
 from tests.selection import UNKNOWN_SECONDS, longest_first, parse_shard, parts, shard
 
 DURATIONS = st.dictionaries(st.text("abc", min_size=1, max_size=4), st.floats(0.1, 900), max_size=30)
@@ -40,3 +41,15 @@ def test_a_shard_that_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a valid shard: write for instance 2/6"):
         parse_shard(text)
     assert parse_shard("2/6") == (2, 6)
+
+
+def test_the_seeds_of_one_life_are_played_together_and_others_apart() -> None:
+    kills = "tests/cluster/kills/test_kills.py"
+    lives = [
+        unit(f"{kills}::test_a_kill_changes_nothing_about_the_end[{seed}]") for seed in (1, 7, 8, 14, 15)
+    ]
+    assert lives == [f"{kills}::life {number}" for number in (0, 0, 1, 1, 2)]
+    assert (
+        unit("tests/cluster/test_kill.py::test_a_burst_survives[API server for 20 s]")
+        == "tests/cluster/test_kill.py"
+    )

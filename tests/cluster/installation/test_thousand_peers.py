@@ -13,7 +13,8 @@ from tests.cluster.installation.conftest import lab_apart
 from tests.cluster.support import Cluster, eventually, isthmus
 from tests.processes import Process, mains
 
-pytestmark = pytest.mark.endurance
+# Several waits of PATIENCE, for each of which a busy machine may need much of it.
+pytestmark = [pytest.mark.endurance, pytest.mark.timeout(1500)]
 
 ENVIRONMENT = {"ISTHMUS_LAB_NAME": "peers", "ISTHMUS_LAB_NETWORK": "10.218.0.0/16"}
 PEERS = 1000
