@@ -140,6 +140,12 @@ class FakeServer:
     async def stop(self) -> None:
         """Vanish as a killed process does: everything is closed at once."""
         if self._server is not None:
+            loop = asyncio.get_running_loop()
+            for listening in self._server.sockets:
+                loop.remove_reader(listening.fileno())
+            # One that was accepted a moment ago comes to `_serve` some turns later, and never once this is closed.
+            for _ in range(5):
+                await asyncio.sleep(0)
             self._server.close()
             self._server = None
         for writer in list(self._writers):
